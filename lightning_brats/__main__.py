@@ -1,0 +1,14 @@
+"""`python -m lightning_brats`: the commands, along the way from images to a verdict."""
+
+COMMANDS = {
+    "python -m lightning_brats.data.phantom": "write the digital phantom in any BraTS layout",
+    "python -m lightning_brats.models": "parameters, GFLOPs and memory of every model",
+    "python experiments/run.py": "train, test, score and report one experiment",
+    "python experiments/predict.py": "segment new cases with a trained network",
+    "python experiments/evaluate.py": "score anybody's masks against references",
+}
+
+if __name__ == "__main__":
+    width = max(map(len, COMMANDS))
+    for command, purpose in COMMANDS.items():
+        print(f"{command:<{width}}  {purpose}")

@@ -1,0 +1,221 @@
+"""What happens around training: the table of epochs, the progress line, and a safe stop."""
+
+from __future__ import annotations
+
+import csv
+import signal
+import sys
+import time
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from lightning_brats.data.datamodule import BratsDataModule
+from lightning_brats.errors import BratsError
+
+
+class InterruptedRunError(BratsError):
+    """Training was asked to stop; its state is saved."""
+
+
+class EpochTable(pl.Callback):
+    """`metrics.csv`: one row an epoch, written as it ends, kept when a run goes on.
+
+    Args:
+        path: The file.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._started = (0.0, 0.0)
+
+    def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Start the clock."""
+        self._started = (time.perf_counter(), _waited(trainer))
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Write the row; validation, where there was one, has its values already."""
+        if not trainer.is_global_zero:
+            return
+        seconds = time.perf_counter() - self._started[0]
+        values = {name: float(v) for name, v in trainer.callback_metrics.items()}
+        validated = _validates(trainer)
+        batch = getattr(trainer.datamodule, "settings", None)
+        patches = trainer.num_training_batches * (batch.batch_size if batch else 1)
+        row: dict[str, Any] = {
+            "epoch": trainer.current_epoch,
+            "step": trainer.global_step,
+            "train/loss": values.get("train/loss_epoch", values.get("train/loss")),
+            **{name: _known(values, name, validated) for name in _validation_names(pl_module)},
+            "lr": trainer.optimizers[0].param_groups[0]["lr"],
+            "seconds": round(seconds, 3),
+            "patches_per_second": round(patches * trainer.world_size / seconds, 3),
+            "wait_share": round((_waited(trainer) - self._started[1]) / seconds, 4),
+        }
+        self._write(row)
+        for logger in trainer.loggers:
+            known = {k: v for k, v in row.items() if v != "" and k not in ("epoch", "step")}
+            logger.log_metrics({**known, "epoch": row["epoch"]}, step=trainer.global_step)
+
+    def _write(self, row: dict[str, Any]) -> None:
+        kept: list[dict[str, str]] = []
+        if self.path.exists():
+            with self.path.open(newline="") as stream:
+                kept = [old for old in csv.DictReader(stream) if int(old["epoch"]) < row["epoch"]]
+        partial = self.path.with_suffix(".partial")
+        with partial.open("w", newline="") as stream:
+            writer = csv.DictWriter(stream, list(row))
+            writer.writeheader()
+            writer.writerows([*kept, row])
+        partial.replace(self.path)
+
+
+class TrainingProgress(pl.Callback):
+    """One bar over the whole training with the time left; plain lines where nobody watches."""
+
+    def __init__(self) -> None:
+        self._bar: Progress | None = None
+        self._started = 0.0
+        self._first_step = 0
+        self._shown = 0.0
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Open the bar."""
+        self._started, self._first_step = time.perf_counter(), trainer.global_step
+        if trainer.is_global_zero and sys.stdout.isatty():
+            self._bar = Progress(
+                TextColumn("training"),
+                BarColumn(),
+                TextColumn("step {task.completed:.0f}/{task.total:.0f}"),
+                TimeElapsedColumn(),
+                TextColumn("left"),
+                TimeRemainingColumn(),
+                TextColumn("{task.description}"),
+            )
+            total = int(trainer.estimated_stepping_batches)
+            self._bar.add_task("", total=total, completed=trainer.global_step)
+            self._bar.start()
+
+    def on_train_batch_end(self, trainer: pl.Trainer, *args: Any) -> None:
+        """Move the bar; the loss is read once a second, so that no step waits for it."""
+        if self._bar is None or time.perf_counter() - self._shown < 1:
+            return
+        self._shown = time.perf_counter()
+        self._bar.update(
+            self._bar.task_ids[0], completed=trainer.global_step, description=_line(trainer)
+        )
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """A line an epoch, with the time left."""
+        if not trainer.is_global_zero or self._bar is not None:
+            return
+        total, done = int(trainer.estimated_stepping_batches), trainer.global_step
+        spent = time.perf_counter() - self._started
+        left = spent / max(done - self._first_step, 1) * (total - done)
+        epochs = trainer.max_epochs
+        print(
+            f"  epoch {trainer.current_epoch + 1:>3}/{epochs}  step {done}/{total}  "
+            f"{_line(trainer)}  left {left / 60:.1f} min",
+            flush=True,
+        )
+
+    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Close the bar."""
+        self._close()
+
+    def on_exception(self, trainer: pl.Trainer, *args: Any) -> None:
+        """Close the bar, so that the message stands below it."""
+        self._close()
+
+    def _close(self) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+            self._bar = None
+
+
+class SafeStop(pl.Callback):
+    """Ctrl-C or SIGTERM: finish the step, save everything, say how to go on.
+
+    A second signal stops at once.
+
+    Args:
+        path: Checkpoint to write.
+        how: Command that continues the run.
+    """
+
+    def __init__(self, path: Path, how: str) -> None:
+        self.path, self.how = path, how
+        self.asked = False
+        self._previous: dict[int, Any] = {}
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Take over the signals, also from Lightning, which would drop the state."""
+        for number in (signal.SIGINT, signal.SIGTERM):
+            self._previous[number] = signal.signal(number, self._ask)
+
+    def on_train_batch_end(self, trainer: pl.Trainer, *args: Any) -> None:
+        """Save and stop, on all ranks together, when any of them was asked to."""
+        asked = self.asked
+        if trainer.world_size > 1:
+            asked = trainer.strategy.reduce_boolean_decision(asked, all=False)
+        if asked:
+            trainer.save_checkpoint(self.path)
+            raise self.interruption()
+
+    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Give the signals back."""
+        self._restore()
+        if self.asked:
+            raise self.interruption()
+
+    def on_exception(self, *args: Any) -> None:
+        """Give the signals back."""
+        self._restore()
+
+    def interruption(self) -> InterruptedRunError:
+        """The message the user reads."""
+        return InterruptedRunError(
+            "stopped as asked; the state is saved", file=self.path, remedy=f"go on with: {self.how}"
+        )
+
+    def _ask(self, number: int, frame: FrameType | None) -> None:
+        if self.asked:
+            raise KeyboardInterrupt
+        self.asked = True
+        print("\nStopping after this step; press Ctrl-C again to stop at once.", file=sys.stderr)
+
+    def _restore(self) -> None:
+        for number, handler in self._previous.items():
+            signal.signal(number, handler)
+        self._previous = {}
+
+
+def _validation_names(module: pl.LightningModule) -> list[str]:
+    return [f"val/dice_{name}" for name in (*module.regions, "mean")]  # type: ignore[misc]
+
+
+def _validates(trainer: pl.Trainer) -> bool:
+    every = trainer.check_val_every_n_epoch or 1
+    return (trainer.current_epoch + 1) % every == 0
+
+
+def _known(values: dict[str, float], name: str, wanted: bool) -> float | str:
+    return values[name] if wanted and name in values else ""
+
+
+def _waited(trainer: pl.Trainer) -> float:
+    data = trainer.datamodule
+    return data.queue.waited if isinstance(data, BratsDataModule) and data.queue else 0.0
+
+
+def _line(trainer: pl.Trainer) -> str:
+    values = trainer.callback_metrics
+    loss = values.get("train/loss_epoch", values.get("train/loss_step", torch.tensor(float("nan"))))
+    text = f"loss {float(loss):.3f}"
+    if "val/dice_mean" in values:
+        text += f"  val Dice {float(values['val/dice_mean']):.3f}"
+    return text

@@ -1,0 +1,1 @@
+"""From NIfTI folders to batches of patches."""

@@ -1,0 +1,260 @@
+"""A case and how its files are read: the one place where NIfTI becomes arrays and back.
+
+Shapes: `C` modalities, `X Y Z` voxels in the file's own order.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+
+from lightning_brats.errors import DataError, LabelError
+from lightning_brats.labels import LabelScheme, UnknownLabelsError
+
+AFFINE_TOLERANCE = 1e-2
+"""Largest harmless difference between two affines of one case, in mm: releases differ by 1e-3."""
+
+
+_UNREADABLE = (
+    nib.filebasedimages.ImageFileError,
+    nib.spatialimages.HeaderDataError,
+    OSError,
+    EOFError,
+    ValueError,
+    zlib.error,
+)
+
+
+@dataclass(frozen=True)
+class ImageRef:
+    """One modality: a 3-D file, or one channel of a 4-D file."""
+
+    path: Path
+    channel: int | None = None
+
+
+@dataclass(frozen=True)
+class Case:
+    """One examination: where its volumes are and how its mask is coded.
+
+    Args:
+        case: Unique identifier; names the prediction file.
+        patient: Cases of one patient never lie on two sides of a split.
+        images: Modality → file.
+        scheme: Coding of the mask's values.
+        mask: Reference segmentation; `None` for a case to be predicted.
+        brain: Brain mask (non-zero is brain); `None` where voxels `!= 0` are the brain.
+        cohort: Data set or site, kept to the score table.
+        grade: `HGG` or `LGG` where the data set says so.
+        synthetic: Made by a model, never to be validated or tested on.
+    """
+
+    case: str
+    patient: str
+    images: Mapping[str, ImageRef]
+    scheme: LabelScheme
+    mask: Path | None = None
+    brain: Path | None = None
+    cohort: str = ""
+    grade: str | None = None
+    synthetic: bool = False
+
+    @property
+    def files(self) -> list[Path]:
+        """Every file of the case, each once."""
+        refs = [ref.path for ref in self.images.values()]
+        return list(dict.fromkeys([*refs, *(p for p in (self.mask, self.brain) if p)]))
+
+    def with_modalities(self, modalities: Sequence[str]) -> Case:
+        """The same case with these modalities, in this order.
+
+        Raises:
+            DataError: One of them is missing.
+        """
+        missing = [m for m in modalities if m not in self.images]
+        if missing:
+            found = {m: str(ref.path.name) for m, ref in self.images.items()}
+            folder = next(iter(self.images.values())).path.parent if self.images else None
+            raise DataError(
+                f"modality {', '.join(missing)} is missing; found {found}",
+                case=self.case,
+                file=folder,
+                remedy="add the file, drop the case, or train without it: "
+                f"data.modalities=[{','.join(m for m in modalities if m in self.images)}]",
+            )
+        return replace(self, images={m: self.images[m] for m in modalities})
+
+
+@dataclass(frozen=True)
+class Volume:
+    """Arrays of one case on the grid of its files.
+
+    Args:
+        image: (C, X, Y, Z) float32.
+        affine: (4, 4) voxel → RAS+ mm.
+        mask: (X, Y, Z) uint8 internal labels, or `None`.
+        brain: (X, Y, Z) bool.
+    """
+
+    image: np.ndarray
+    affine: np.ndarray
+    mask: np.ndarray | None
+    brain: np.ndarray
+
+
+def read_nifti(path: Path, case: str | None = None) -> tuple[np.ndarray, np.ndarray]:
+    """Data as stored (scaled where the header says so) and the affine.
+
+    Raises:
+        DataError: The file is missing, unreadable or truncated.
+    """
+    if not path.exists():
+        raise DataError("file not found", case=case, file=path, remedy="restore the file")
+    try:
+        image = nib.load(path)
+        return np.asanyarray(image.dataobj), np.asarray(image.affine, np.float64)
+    except _UNREADABLE as error:
+        raise DataError(
+            f"unreadable or truncated NIfTI file ({error})",
+            case=case,
+            file=path,
+            remedy="copy or download the file again, or exclude the case",
+        ) from error
+
+
+def read_case(case: Case) -> Volume:
+    """Read and check one case: equal shapes and affines, finite voxels, known labels.
+
+    Raises:
+        DataError: A file is unreadable or disagrees with the others.
+        LabelError: The mask's values contradict the case's label scheme.
+    """
+    channels: list[np.ndarray] = []
+    affine: np.ndarray | None = None
+    loaded: dict[Path, tuple[np.ndarray, np.ndarray]] = {}
+    for modality, ref in case.images.items():
+        if ref.path not in loaded:
+            loaded[ref.path] = read_nifti(ref.path, case.case)
+        data, own = loaded[ref.path]
+        data = _channel(case, ref, data)
+        affine = own if affine is None else affine
+        reference = channels[0].shape if channels else data.shape
+        _check_grid(case, modality, ref.path, (data.shape, own), (reference, affine))
+        if not np.isfinite(data).all():
+            raise DataError(
+                f"{modality} holds NaN or infinite voxels",
+                case=case.case,
+                file=ref.path,
+                remedy="repair the volume (e.g. set them to 0) or exclude the case",
+            )
+        channels.append(np.asarray(data, np.float32))
+    if affine is None:
+        raise DataError("no modality is listed", case=case.case, remedy="see data.modalities")
+    image = np.stack(channels)
+    brain = _read_brain(case, image, affine)
+    return Volume(image, affine, _read_mask(case, image.shape[1:], affine), brain)
+
+
+def read_mask(path: Path, scheme: LabelScheme, case: str) -> tuple[np.ndarray, np.ndarray]:
+    """Mask as internal labels (X, Y, Z) uint8, and its affine.
+
+    Raises:
+        DataError: Unreadable, or not three-dimensional.
+        LabelError: Values that the scheme does not define.
+    """
+    data, affine = read_nifti(path, case)
+    data = data[..., 0] if data.ndim == 4 and data.shape[-1] == 1 else data
+    if data.ndim != 3:
+        raise DataError(
+            f"the mask has {data.ndim} dimensions, expected 3",
+            case=case,
+            file=path,
+            remedy="give one 3-D label volume",
+        )
+    try:
+        return scheme.decode(data), affine
+    except UnknownLabelsError as error:
+        raise LabelError(
+            str(error),
+            case=case,
+            file=path,
+            remedy="name the coding the masks really have (data.labels=…) or correct the mask",
+        ) from error
+
+
+def write_mask(path: Path, labels: np.ndarray, affine: np.ndarray, scheme: LabelScheme) -> None:
+    """Write internal labels in the scheme's own coding, with qform and sform set."""
+    image = nib.Nifti1Image(scheme.encode(labels), affine)
+    image.set_qform(affine, code=1)
+    image.set_sform(affine, code=1)
+    image.header.set_xyzt_units("mm")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    nib.save(image, path)
+
+
+def _channel(case: Case, ref: ImageRef, data: np.ndarray) -> np.ndarray:
+    if ref.channel is None:
+        data = data[..., 0] if data.ndim == 4 and data.shape[-1] == 1 else data
+        expected = 3
+    else:
+        expected = 4
+    if data.ndim != expected:
+        raise DataError(
+            f"the image has {data.ndim} dimensions, expected {expected}",
+            case=case.case,
+            file=ref.path,
+            remedy="give one 3-D volume a modality, or name the layout",
+        )
+    if ref.channel is not None and ref.channel >= data.shape[-1]:
+        raise DataError(
+            f"channel {ref.channel} is wanted but the file has {data.shape[-1]}",
+            case=case.case,
+            file=ref.path,
+            remedy="check the channel names in dataset.json",
+        )
+    return data if ref.channel is None else data[..., ref.channel]
+
+
+def _check_grid(
+    case: Case,
+    name: str,
+    path: Path,
+    found: tuple[tuple[int, ...], np.ndarray],
+    wanted: tuple[tuple[int, ...], np.ndarray],
+) -> None:
+    if found[0] != wanted[0]:
+        raise DataError(
+            f"{name} has shape {found[0]}, the first modality {wanted[0]}",
+            case=case.case,
+            file=path,
+            remedy="co-register and resample the case's files to one grid",
+        )
+    difference = float(np.abs(found[1] - wanted[1]).max())
+    if difference > AFFINE_TOLERANCE:
+        raise DataError(
+            f"the affine of {name} differs from the first modality's by {difference:.3g} mm",
+            case=case.case,
+            file=path,
+            remedy="co-register the case's files, or correct the header",
+        )
+
+
+def _read_brain(case: Case, image: np.ndarray, affine: np.ndarray) -> np.ndarray:
+    if case.brain is None:
+        return (image != 0).any(0)
+    data, own = read_nifti(case.brain, case.case)
+    _check_grid(case, "the brain mask", case.brain, (data.shape, own), (image.shape[1:], affine))
+    return data > 0.5
+
+
+def _read_mask(case: Case, shape: tuple[int, ...], affine: np.ndarray) -> np.ndarray | None:
+    if case.mask is None:
+        return None
+    mask, own = read_mask(case.mask, case.scheme, case.case)
+    _check_grid(case, "the mask", case.mask, (mask.shape, own), (shape, affine))
+    return mask

@@ -1,0 +1,225 @@
+"""One experiment, from a configuration to a report: build, fit, predict, evaluate, report."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from hydra.utils import instantiate
+from omegaconf import DictConfig, OmegaConf
+from pytorch_lightning.callbacks import EarlyStopping, ModelCheckpoint
+
+from lightning_brats import console, runs, tracking
+from lightning_brats.callbacks import EpochTable, SafeStop, TrainingProgress
+from lightning_brats.data.datamodule import BratsDataModule
+from lightning_brats.data.sources import CaseSource
+from lightning_brats.data.splits import Split, make_split
+from lightning_brats.machine import Machine, choose, detect
+from lightning_brats.prediction import PredictionWriter, context
+from lightning_brats.results import score_and_report
+from lightning_brats.task import SegmentationTask
+
+OURS = ("threads", "deep_supervision", "patience")
+"""Keys of the trainer group that are not arguments of Lightning's Trainer."""
+
+
+@dataclass
+class Experiment:
+    """The built parts of a run.
+
+    Args:
+        cfg: Resolved configuration, `auto` replaced.
+        folder: Where results go.
+        resumed: Whether a stopped run goes on.
+        data: Cases, cache and queue.
+        task: Network, loss, optimiser.
+        trainer: Lightning's.
+        machine: Hardware it runs on.
+    """
+
+    cfg: DictConfig
+    folder: Path
+    resumed: bool
+    data: BratsDataModule
+    task: SegmentationTask
+    trainer: pl.Trainer
+    machine: Machine
+
+
+def run(cfg: DictConfig) -> Path:
+    """Train, test, score and report; returns the run's folder.
+
+    Raises:
+        BratsError: Something the user can put right, before training starts.
+    """
+    experiment = build(cfg)
+    fit(experiment)
+    predict(experiment)
+    if experiment.trainer.is_global_zero:
+        score_and_report(
+            experiment.folder,
+            cfg.model_name,
+            experiment.data,
+            experiment.task,
+            experiment.trainer,
+        )
+    experiment.trainer.strategy.barrier()
+    return experiment.folder
+
+
+def build(cfg: DictConfig) -> Experiment:
+    """Check the input, prepare the data and build every part."""
+    machine = detect()
+    console.quieten()
+    pl.seed_everything(cfg.seed, workers=True, verbose=False)
+    folder, resumed = runs.run_folder(cfg)
+    source = _source(cfg)
+    split = _split(cfg, source, folder, resumed)
+    data = _data(cfg, source, split)
+    console.heading(cfg, machine, source, split, folder)
+    with console.preparing() as data.progress:
+        data.prepare_data()
+    cfg = _resolve(cfg, machine, data)
+    data.settings = instantiate(cfg.queue)
+    console.choices(cfg)
+    torch.set_num_threads(cfg.trainer.threads)
+    task = _task(cfg, source, data)
+    folder.mkdir(parents=True, exist_ok=True)
+    trainer = _trainer(cfg, folder, source)
+    if trainer.is_global_zero:
+        OmegaConf.save(cfg, folder / "config.yaml")
+        split.save(folder / "split.json")
+        environment = runs.describe_environment(machine, cfg.seed)
+        runs.write_json(folder / "environment.json", environment)
+    return Experiment(cfg, folder, resumed, data, task, trainer, machine)
+
+
+def fit(experiment: Experiment) -> None:
+    """Train, from the start or from where the run stopped."""
+    checkpoint = experiment.folder / runs.LAST if experiment.resumed else None
+    experiment.trainer.fit(
+        experiment.task, experiment.data, ckpt_path=checkpoint, weights_only=True
+    )
+
+
+def predict(experiment: Experiment) -> None:
+    """Segment the test cases with the best weights and write them as NIfTI."""
+    best = experiment.folder / "checkpoints" / "best.ckpt"
+    writer = PredictionWriter(
+        experiment.folder / "predictions", instantiate(experiment.cfg.postprocess)
+    )
+    experiment.trainer.callbacks.append(writer)  # type: ignore[attr-defined]
+    experiment.trainer.predict(
+        experiment.task,
+        datamodule=experiment.data,
+        ckpt_path=best if best.exists() else experiment.folder / runs.LAST,
+        return_predictions=False,
+    )
+    experiment.trainer.strategy.barrier()
+
+
+def _source(cfg: DictConfig) -> CaseSource:
+    arguments = OmegaConf.to_container(cfg.data, resolve=True)
+    arguments.pop("cache")  # type: ignore[union-attr]
+    return instantiate(arguments, _convert_="all")
+
+
+def _split(cfg: DictConfig, source: CaseSource, folder: Path, resumed: bool) -> Split:
+    stored = folder / "split.json" if resumed else cfg.split.file
+    if stored:
+        return Split.load(Path(stored))
+    return make_split(
+        source.cases,
+        seed=cfg.seed,
+        validation=cfg.split.validation,
+        test=cfg.split.test,
+        fold=cfg.split.fold,
+        folds=cfg.split.folds,
+    )
+
+
+def _data(cfg: DictConfig, source: CaseSource, split: Split) -> BratsDataModule:
+    return BratsDataModule(
+        source=source,
+        preprocess=instantiate(cfg.preprocess, _convert_="all"),
+        split=split,
+        transform=instantiate(cfg.augmentation),
+        cache=cfg.data.cache,
+        seed=cfg.seed,
+    )
+
+
+def _resolve(cfg: DictConfig, machine: Machine, data: BratsDataModule) -> DictConfig:
+    """Replace every `auto` by what fits the machine and the data."""
+    cfg = cfg.copy()
+    OmegaConf.resolve(cfg)
+    OmegaConf.set_struct(cfg, True)
+    devices = cfg.trainer.devices if isinstance(cfg.trainer.devices, int) else 1
+    shape = data.typical_shape()
+    best = choose(machine, max(devices, 1), shape, cfg.model.get("spatial_dims", 3))
+    for group, keys in (
+        (cfg.queue, ("patch_size", "batch_size", "workers")),
+        (cfg.trainer, ("precision", "threads")),
+    ):
+        for key in keys:
+            if group[key] == "auto":
+                value = getattr(best, key)
+                group[key] = list(value) if isinstance(value, tuple) else value
+    if cfg.inference.patch_size == "auto":
+        cfg.inference.patch_size = cfg.queue.patch_size
+    return cfg
+
+
+def _task(cfg: DictConfig, source: CaseSource, data: BratsDataModule) -> SegmentationTask:
+    regions = source.scheme.regions
+    channels = len(regions) if cfg.head == "regions" else 1 + max(source.scheme.codes.values())
+    net = OmegaConf.to_container(cfg.model) | {  # type: ignore[operator]
+        "in_channels": len(source.modalities),
+        "out_channels": channels,
+    }
+    if cfg.trainer.deep_supervision:
+        net["deep_supervision"] = True
+    return SegmentationTask(
+        net=net,
+        loss=OmegaConf.to_container(cfg.loss),
+        head=cfg.head,
+        regions=regions,
+        optimizer=OmegaConf.to_container(cfg.optimizer),
+        scheduler=OmegaConf.to_container(cfg.scheduler),
+        inference=OmegaConf.to_container(cfg.inference),
+        context=context(source, data.preprocess)
+        | {"postprocess": OmegaConf.to_container(cfg.postprocess)},
+    )
+
+
+def _trainer(cfg: DictConfig, folder: Path, source: CaseSource) -> pl.Trainer:
+    settings: dict[str, Any] = OmegaConf.to_container(cfg.trainer)  # type: ignore[assignment]
+    ours = {key: settings.pop(key) for key in OURS}
+    kept = {"dirpath": folder / "checkpoints", "enable_version_counter": False}
+    callbacks: list[pl.Callback] = [
+        EpochTable(folder / "metrics.csv"),
+        TrainingProgress(),
+        SafeStop(folder / runs.LAST, runs.continue_command()),
+        ModelCheckpoint(filename="best", monitor="val/dice_mean", mode="max", **kept),
+        ModelCheckpoint(filename="last", save_on_train_epoch_end=True, **kept),
+    ]
+    if ours["patience"]:
+        callbacks.append(EarlyStopping("val/dice_mean", patience=ours["patience"], mode="max"))
+    resolved = OmegaConf.to_container(cfg)
+    logger = tracking.start(
+        cfg.tracking, folder, f"{cfg.name} {folder.name}", source.name, resolved
+    )
+    return pl.Trainer(
+        **settings,
+        logger=logger or False,
+        callbacks=callbacks,
+        default_root_dir=folder,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        num_sanity_val_steps=0,
+        use_distributed_sampler=False,
+        log_every_n_steps=10,
+    )

@@ -1,0 +1,25 @@
+"""From a network to a case's probabilities, and to how far they can be trusted."""
+
+from lightning_brats.inference.ensemble import Ensemble, Member, Predictor, majority_vote, staple
+from lightning_brats.inference.uncertainty import (
+    Calibration,
+    RiskCoverage,
+    entropy,
+    mutual_information,
+    predicted_dice,
+)
+from lightning_brats.inference.window import SlidingWindow
+
+__all__ = [
+    "Calibration",
+    "Ensemble",
+    "Member",
+    "Predictor",
+    "RiskCoverage",
+    "SlidingWindow",
+    "entropy",
+    "majority_vote",
+    "mutual_information",
+    "predicted_dice",
+    "staple",
+]

@@ -1,0 +1,125 @@
+"""What this machine is, and the defaults that fit it.
+
+Two busy processes on two cores make torch several times slower, so threads and workers are shared
+out: the trainer gets the cores that the workers leave.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+import torch
+
+
+@dataclass(frozen=True)
+class Machine:
+    """Hardware that matters for training."""
+
+    cpu: str
+    cores: int
+    memory_gb: float
+    gpus: tuple[str, ...]
+    gpu_memory_gb: float
+
+    @property
+    def summary(self) -> str:
+        """One line for people."""
+        cpu = f"{self.cores} cores, {self.memory_gb:.0f} GB memory"
+        if not self.gpus:
+            return f"{cpu}, no GPU"
+        return f"{len(self.gpus)} × {self.gpus[0]} ({self.gpu_memory_gb:.0f} GB), {cpu}"
+
+
+@dataclass(frozen=True)
+class Defaults:
+    """What `auto` stands for on a machine.
+
+    Args:
+        workers: Processes that read and augment, for each training process.
+        threads: Threads of torch in each training process.
+        precision: Lightning's name.
+        patch_size: (px, py, pz) voxels.
+        batch_size: Patches in a step, on each device.
+    """
+
+    workers: int
+    threads: int
+    precision: str
+    patch_size: tuple[int, int, int]
+    batch_size: int
+
+
+def detect() -> Machine:
+    """Look at the machine; only cores this process may use count."""
+    count = torch.cuda.device_count()
+    properties = [torch.cuda.get_device_properties(i) for i in range(count)]
+    return Machine(
+        cpu=_cpu_name(),
+        cores=len(os.sched_getaffinity(0)),
+        memory_gb=round(psutil.virtual_memory().total / 2**30, 1),
+        gpus=tuple(p.name for p in properties),
+        gpu_memory_gb=round(min((p.total_memory for p in properties), default=0) / 2**30, 1),
+    )
+
+
+def choose(machine: Machine, processes: int, shape: Sequence[int], spatial_dims: int) -> Defaults:
+    """Defaults for training.
+
+    Args:
+        machine: Where.
+        processes: Training processes that share it.
+        shape: (x, y, z) of a typical cropped volume: a patch need not be larger.
+        spatial_dims: 2 for slices.
+    """
+    share = max(1, machine.cores // processes)
+    if machine.gpus:
+        workers = min(max(share - 1, 1), 8)
+    else:
+        workers = min(max(share // 4, 1), 4) if share > 1 else 0
+    threads = share if machine.gpus or workers == 0 else max(1, share - workers // 2)
+    edge = _edge(machine, spatial_dims)
+    patch = [min(edge, -(-size // 16) * 16) for size in shape]
+    if spatial_dims == 2:
+        patch[2] = 1
+    return Defaults(
+        workers=workers,
+        threads=threads,
+        precision=_precision(machine),
+        patch_size=(patch[0], patch[1], patch[2]),
+        batch_size=2 if spatial_dims == 3 else 16,
+    )
+
+
+def _edge(machine: Machine, spatial_dims: int) -> int:
+    if spatial_dims == 2:
+        return 192
+    if not machine.gpus:
+        return 48
+    return 128 if machine.gpu_memory_gb >= 15 else 96
+
+
+def _precision(machine: Machine) -> str:
+    """bf16 where the hardware multiplies it; it needs no loss scaling. Else fp16 on a GPU."""
+    if machine.gpus:
+        native = torch.cuda.is_bf16_supported(including_emulation=False)
+        return "bf16-mixed" if native else "16-mixed"
+    flags = _cpu_field("flags") or _cpu_field("Features")
+    fast = any(flag in flags.split() for flag in ("avx512_bf16", "amx_bf16", "bf16"))
+    return "bf16-mixed" if fast else "32-true"
+
+
+def _cpu_name() -> str:
+    return _cpu_field("model name") or platform.processor() or platform.machine()
+
+
+def _cpu_field(name: str) -> str:
+    info = Path("/proc/cpuinfo")
+    if not info.exists():
+        return ""
+    lines = (line.partition(":") for line in info.read_text().splitlines())
+    return next((value.strip() for key, _, value in lines if key.strip() == name), "")

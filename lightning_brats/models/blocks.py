@@ -1,0 +1,120 @@
+"""Convolution blocks, and ways to join a skip: the two parts in which our U-Nets differ.
+
+Shapes: B batch, C channels, X Y Z space (X Y in 2-D).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from lightning_brats.models.layers import Layers
+
+
+def plain_block(
+    layers: Layers, inputs: int, outputs: int, stride: int = 1, dropout: float = 0.0
+) -> nn.Sequential:
+    """Convolution, norm and activation, `layers.convs` times over.
+
+    Dropout of whole channels follows the first convolution, as in Wide ResNets
+    (Zagoruyko & Komodakis 2016), so that no head sees dropped features.
+    """
+    parts: list[nn.Module] = []
+    kernel = layers.kernel_size
+    for index in range(layers.convs):
+        first = index == 0
+        parts += [
+            layers.layer("Conv")(
+                inputs if first else outputs,
+                outputs,
+                kernel,
+                stride=stride if first else 1,
+                padding=kernel // 2,
+            ),
+            layers.make_norm(outputs),
+        ]
+        if first and dropout:
+            parts.append(layers.layer("Dropout")(dropout))
+        parts.append(layers.make_activation())
+    return nn.Sequential(*parts)
+
+
+class ResidualBlock(nn.Module):
+    """A plain block with its input added before the last activation (He et al. 2016).
+
+    Where shapes differ, the shortcut is a strided 1×1 convolution with a norm (their option B).
+    """
+
+    def __init__(
+        self, layers: Layers, inputs: int, outputs: int, stride: int = 1, dropout: float = 0.0
+    ) -> None:
+        super().__init__()
+        *body, self.activation = plain_block(layers, inputs, outputs, stride, dropout)
+        self.body = nn.Sequential(*body)
+        self.shortcut: nn.Module = nn.Identity()
+        if stride != 1 or inputs != outputs:
+            self.shortcut = nn.Sequential(
+                layers.layer("Conv")(inputs, outputs, 1, stride=stride), layers.make_norm(outputs)
+            )
+
+    def forward(self, x: Tensor) -> Tensor:  # (B, C, X, Y, Z) → (B, C', X/s, Y/s, Z/s)
+        """Residual mapping plus shortcut."""
+        return self.activation(self.body(x) + self.shortcut(x))
+
+
+class Concatenate(nn.Module):
+    """Joins a stage's up-sampled features and its skip (Ronneberger et al. 2015)."""
+
+    parts = 2
+
+    def __init__(self, layers: Layers, channels: int, coarse_channels: int) -> None:
+        super().__init__()
+
+    def forward(self, up: Tensor, skip: Tensor, coarse: Tensor) -> Tensor:
+        """`up` and `skip` (B, C, X, Y, Z), `coarse` (B, C', X/2, Y/2, Z/2) → (B, 2 C, X, Y, Z)."""
+        return torch.cat((up, skip), 1)
+
+
+class AttentionGate(Concatenate):
+    """Concatenates after weighting each voxel of the skip (additive gate, Oktay et al. 2018).
+
+    The weights are computed on the coarse grid of the gating signal, where a voxel costs an eighth,
+    and their one channel is interpolated to the skip's grid. Unlike theirs, the skip is brought to
+    the coarse grid by averaging, which serves any size, ahead of its 1×1 convolution.
+    """
+
+    def __init__(self, layers: Layers, channels: int, coarse_channels: int) -> None:
+        super().__init__(layers, channels, coarse_channels)
+        conv, inner = layers.layer("Conv"), max(channels // 2, 1)
+        self.shrink = layers.layer("AvgPool")(2, ceil_mode=True)
+        self.from_skip = conv(channels, inner, 1, bias=False)
+        self.from_coarse = conv(coarse_channels, inner, 1)
+        self.weigh = nn.Sequential(nn.ReLU(inplace=True), conv(inner, 1, 1), nn.Sigmoid())
+        self.mode = "bilinear" if layers.spatial_dims == 2 else "trilinear"
+
+    def forward(self, up: Tensor, skip: Tensor, coarse: Tensor) -> Tensor:
+        """Like `Concatenate`, with the skip weighted."""
+        weights = self.weigh(self.from_skip(self.shrink(skip)) + self.from_coarse(coarse))
+        fine = F.interpolate(weights, size=skip.shape[2:], mode=self.mode)  # (B, 1, X, Y, Z)
+        return torch.cat((up, skip * fine), 1)
+
+
+class Ignore(Concatenate):
+    """Leaves the skip out: an encoder–decoder without skips, the baseline that skips improve on."""
+
+    parts = 1
+
+    def forward(self, up: Tensor, skip: Tensor, coarse: Tensor) -> Tensor:
+        """`up` alone."""
+        return up
+
+
+BLOCKS: Mapping[str, Callable[..., nn.Module]] = {"plain": plain_block, "residual": ResidualBlock}
+SKIPS: Mapping[str, type[Concatenate]] = {
+    "concat": Concatenate,
+    "attention": AttentionGate,
+    "none": Ignore,
+}

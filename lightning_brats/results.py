@@ -1,0 +1,129 @@
+"""From saved masks to scores, summary, report and tracker."""
+
+from __future__ import annotations
+
+import resource
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytorch_lightning as pl
+import torch
+from pytorch_lightning.loggers import WandbLogger
+
+from lightning_brats import console, tracking
+from lightning_brats.data.case import Case, read_case, read_mask
+from lightning_brats.data.datamodule import BratsDataModule
+from lightning_brats.evaluation import evaluate, write_scores
+from lightning_brats.figures.planes import AXIAL, take, to_ras, widest_slices
+from lightning_brats.figures.window import window
+from lightning_brats.models import describe
+from lightning_brats.report import write_report
+from lightning_brats.runs import write_json
+from lightning_brats.task import SegmentationTask
+
+LOGGED_CASES = 8
+"""Test cases whose slices go to the tracker."""
+
+
+def score_and_report(
+    folder: Path, model: str, data: BratsDataModule, task: SegmentationTask, trainer: pl.Trainer
+) -> dict[str, Any]:
+    """Score the run's predictions; write tables, summary, figures and report; tell the tracker.
+
+    Args:
+        folder: The run's, with `predictions/`.
+        model: Name of the network's configuration.
+        data: Its test cases are the references.
+        task: The trained network.
+        trainer: What trained it.
+
+    Returns:
+        The contents of `summary.json`.
+    """
+    cases = data.cases("test")
+    scores = evaluate(folder / "predictions", cases, regions=task.regions)
+    write_scores(scores, folder)
+    summary = summarise(folder, model, data, task, scores)
+    write_json(folder / "summary.json", summary)
+    write_report(folder, {case.case: case for case in cases})
+    if isinstance(trainer.logger, WandbLogger):
+        slices = [overlay(case, folder / "predictions") for case in cases[:LOGGED_CASES]]
+        tracking.log_results(trainer.logger, scores, summary, slices)
+        tracking.finish(trainer.logger)
+    console.results(scores, summary, folder)
+    return summary
+
+
+def summarise(
+    folder: Path,
+    model: str,
+    data: BratsDataModule,
+    task: SegmentationTask,
+    scores: pd.DataFrame,
+) -> dict[str, Any]:
+    """Scores and cost of a run, for `summary.json`; means leave infinite distances out."""
+    history = pd.read_csv(folder / "metrics.csv")
+    regions = mean_scores(scores, task.regions)
+    patch = [size for size in data.settings.patch_size if task.spatial_dims == 3 or size > 1]
+    cost = describe(task.net, (len(data.source.modalities), *patch))
+    validated = history.dropna(subset=["val/dice_mean"]) if "val/dice_mean" in history else history
+    best = validated["val/dice_mean"].idxmax() if len(validated) else None
+    return {
+        "model": model,
+        "data": data.source.name,
+        "phantom": data.source.phantom,
+        "regions": regions,
+        "dice_mean": float(np.mean([values["dice"] for values in regions.values()])),
+        "test_cases": len(data.cases("test")),
+        "train_seconds": round(float(history["seconds"].sum()), 1),
+        "epochs": int(history["epoch"].iloc[-1]) + 1,
+        "steps": int(history["step"].iloc[-1]),
+        "best_epoch": None if best is None else int(history["epoch"][best]),
+        "parameters": cost["parameters"],
+        "gflops_per_patch": round(cost["gflops"], 3),
+        "peak_memory_mb": peak_memory_mb(),
+    }
+
+
+def mean_scores(
+    scores: pd.DataFrame, regions: Sequence[str]
+) -> dict[str, dict[str, float | None]]:
+    """Region → metric → mean over cases; infinite and undefined values are left out."""
+    finite = scores.assign(value=scores["value"].replace([np.inf, -np.inf], np.nan))
+    means = finite.groupby(["region", "metric"], sort=False)["value"].mean()
+    return {
+        region: {
+            metric: None if np.isnan(value) else float(value)
+            for metric, value in means[region].items()
+        }
+        for region in regions
+    }
+
+
+def peak_memory_mb() -> int:
+    """Largest memory held so far, in MiB: on the GPU where there is one, else by this process."""
+    if torch.cuda.is_available():
+        return int(torch.cuda.max_memory_allocated() / 2**20)
+    return int(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+
+
+def overlay(case: Case, predictions: Path) -> Mapping[str, Any]:
+    """The axial slice with most tumour: image in [0, 1], reference and prediction as labels."""
+    volume = read_case(case)
+    predicted, _ = read_mask(predictions / f"{case.case}.nii.gz", case.scheme, case.case)
+    assert volume.mask is not None
+    modality = "t2f" if "t2f" in case.images else next(iter(case.images))
+    image = volume.image[list(case.images).index(modality)]
+    turned = [to_ras(array, volume.affine)[0] for array in (image, volume.mask, predicted)]
+    index = widest_slices(turned[1] > 0)[AXIAL.axis]
+    shown, reference, prediction = (take(array, AXIAL, index)[::-1] for array in turned)
+    low, high = window(shown)
+    return {
+        "case": f"{case.case} ({modality}, slice {index})",
+        "image": np.clip((shown - low) / max(high - low, 1e-6), 0, 1),
+        "reference": reference,
+        "prediction": prediction,
+    }

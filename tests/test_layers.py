@@ -1,0 +1,76 @@
+"""Imports go down only: what a file may use follows from where it lies."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+import lightning_brats
+
+PACKAGE = Path(lightning_brats.__file__).parent
+LAYERS = {
+    "errors": 0,
+    "labels": 0,
+    "models": 1,
+    "losses": 1,
+    "optim": 1,
+    "metrics": 1,
+    "postprocess": 1,
+    "augment": 1,
+    "data": 2,
+    "inference": 2,
+    "machine": 2,
+    "cli": 2,
+    "configs": 0,
+    "task": 3,
+    "callbacks": 4,
+    "evaluation": 4,
+    "comparison": 4,
+    "figures": 4,
+    "report": 4,
+    "tracking": 4,
+    "runs": 4,
+    "console": 4,
+    "prediction": 5,
+    "results": 5,
+    "experiment": 5,
+    "__main__": 6,
+    "__init__": 6,
+}
+FRAMEWORKS = {"pytorch_lightning", "torchio", "hydra", "omegaconf", "wandb"}
+FILES = sorted(PACKAGE.rglob("*.py"))
+
+
+def imported(path: Path) -> set[str]:
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names |= {f"{node.module}.{alias.name}" for alias in node.names}
+    return names
+
+
+def part(path: Path) -> str:
+    return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(PACKAGE)))
+def test_imports_go_down(path: Path) -> None:
+    own = LAYERS[part(path)]
+    for name in imported(path):
+        top, *rest = name.split(".")
+        if top == "lightning_brats" and rest and rest[0] in LAYERS:
+            assert LAYERS[rest[0]] <= own, f"{path.name} (layer {own}) imports {name}"
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(PACKAGE)))
+def test_science_does_not_know_the_frameworks(path: Path) -> None:
+    if LAYERS[part(path)] <= 1:
+        used = {name.split(".")[0] for name in imported(path)}
+        assert not used & FRAMEWORKS
+
+
+def test_only_tracking_knows_wandb() -> None:
+    users = {part(p) for p in FILES if any(n.split(".")[0] == "wandb" for n in imported(p))}
+    assert users == {"tracking"}
