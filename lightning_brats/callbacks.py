@@ -32,24 +32,38 @@ class EpochTable(pl.Callback):
     def __init__(self, path: Path) -> None:
         self.path = path
         self._started = (0.0, 0.0)
+        self._before = 0.0
+
+    def state_dict(self) -> dict[str, Any]:
+        """Seconds spent in the current epoch, for a run that stops within it."""
+        return {"seconds": self._before + time.perf_counter() - self._started[0]}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Seconds that the epoch had taken when the run stopped."""
+        self._before = state_dict["seconds"]
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Start the clock for a run that goes on within an epoch."""
+        self._started = (time.perf_counter(), _waited(trainer))
 
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Start the clock."""
-        self._started = (time.perf_counter(), _waited(trainer))
+        self._started, self._before = (time.perf_counter(), _waited(trainer)), 0.0
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Write the row; validation, where there was one, has its values already."""
+        # On every rank, because reading the metrics makes the ranks exchange them.
+        values = {name: float(v) for name, v in trainer.callback_metrics.items()}
         if not trainer.is_global_zero:
             return
-        seconds = time.perf_counter() - self._started[0]
-        values = {name: float(v) for name, v in trainer.callback_metrics.items()}
+        seconds = self.state_dict()["seconds"]
         validated = _validates(trainer)
         batch = getattr(trainer.datamodule, "settings", None)
         patches = trainer.num_training_batches * (batch.batch_size if batch else 1)
         row: dict[str, Any] = {
             "epoch": trainer.current_epoch,
             "step": trainer.global_step,
-            "train/loss": values.get("train/loss_epoch", values.get("train/loss")),
+            "train/loss": values["train/loss"],
             **{name: _known(values, name, validated) for name in _validation_names(pl_module)},
             "lr": trainer.optimizers[0].param_groups[0]["lr"],
             "seconds": round(seconds, 3),
@@ -100,17 +114,19 @@ class TrainingProgress(pl.Callback):
             self._bar.add_task("", total=total, completed=trainer.global_step)
             self._bar.start()
 
-    def on_train_batch_end(self, trainer: pl.Trainer, *args: Any) -> None:
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, *args: Any
+    ) -> None:
         """Move the bar; the loss is read once a second, so that no step waits for it."""
         if self._bar is None or time.perf_counter() - self._shown < 1:
             return
         self._shown = time.perf_counter()
-        self._bar.update(
-            self._bar.task_ids[0], completed=trainer.global_step, description=_line(trainer)
-        )
+        text = _line(trainer, float(outputs["loss"]))
+        self._bar.update(self._bar.task_ids[0], completed=trainer.global_step, description=text)
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """A line an epoch, with the time left."""
+        loss = float(trainer.callback_metrics["train/loss"])  # on every rank, as above
         if not trainer.is_global_zero or self._bar is not None:
             return
         total, done = int(trainer.estimated_stepping_batches), trainer.global_step
@@ -119,7 +135,7 @@ class TrainingProgress(pl.Callback):
         epochs = trainer.max_epochs
         print(
             f"  epoch {trainer.current_epoch + 1:>3}/{epochs}  step {done}/{total}  "
-            f"{_line(trainer)}  left {left / 60:.1f} min",
+            f"{_line(trainer, loss)}  left {left / 60:.1f} min",
             flush=True,
         )
 
@@ -135,6 +151,33 @@ class TrainingProgress(pl.Callback):
         if self._bar is not None:
             self._bar.stop()
             self._bar = None
+
+
+class RandomState(pl.Callback):
+    """Keeps torch's generators in the checkpoint, so that dropout goes on where it stopped."""
+
+    def __init__(self) -> None:
+        self._loaded: dict[str, Any] | None = None
+
+    def state_dict(self) -> dict[str, Any]:
+        """Generators of the CPU and of the current GPU."""
+        state = {"cpu": torch.get_rng_state()}
+        if torch.cuda.is_available():
+            state["cuda"] = torch.cuda.get_rng_state()
+        return state
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Kept until the first step, because starting up draws random numbers too."""
+        self._loaded = state_dict
+
+    def on_train_batch_start(self, *args: Any) -> None:
+        """Put the generators back, once."""
+        if self._loaded is None:
+            return
+        torch.set_rng_state(self._loaded["cpu"].cpu())
+        if torch.cuda.is_available() and "cuda" in self._loaded:
+            torch.cuda.set_rng_state(self._loaded["cuda"].cpu())
+        self._loaded = None
 
 
 class SafeStop(pl.Callback):
@@ -157,26 +200,40 @@ class SafeStop(pl.Callback):
         for number in (signal.SIGINT, signal.SIGTERM):
             self._previous[number] = signal.signal(number, self._ask)
 
-    def on_train_batch_end(self, trainer: pl.Trainer, *args: Any) -> None:
+    def on_train_batch_end(
+        self,
+        trainer: pl.Trainer,
+        pl_module: pl.LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+    ) -> None:
+        """Stop here, unless the epoch ends anyway: its validation would be lost."""
+        if batch_idx + 1 < trainer.num_training_batches:
+            self._stop_if_asked(trainer)
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Stop here."""
+        self._stop_if_asked(trainer)
+
+    def _stop_if_asked(self, trainer: pl.Trainer) -> None:
         """Save and stop, on all ranks together, when any of them was asked to."""
         asked = self.asked
         if trainer.world_size > 1:
             asked = trainer.strategy.reduce_boolean_decision(asked, all=False)
         if asked:
             trainer.save_checkpoint(self.path)
-            raise self.interruption()
+            raise self._interruption()
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Give the signals back."""
         self._restore()
-        if self.asked:
-            raise self.interruption()
 
     def on_exception(self, *args: Any) -> None:
         """Give the signals back."""
         self._restore()
 
-    def interruption(self) -> InterruptedRunError:
+    def _interruption(self) -> InterruptedRunError:
         """The message the user reads."""
         return InterruptedRunError(
             "stopped as asked; the state is saved", file=self.path, remedy=f"go on with: {self.how}"
@@ -212,10 +269,6 @@ def _waited(trainer: pl.Trainer) -> float:
     return data.queue.waited if isinstance(data, BratsDataModule) and data.queue else 0.0
 
 
-def _line(trainer: pl.Trainer) -> str:
-    values = trainer.callback_metrics
-    loss = values.get("train/loss_epoch", values.get("train/loss_step", torch.tensor(float("nan"))))
-    text = f"loss {float(loss):.3f}"
-    if "val/dice_mean" in values:
-        text += f"  val Dice {float(values['val/dice_mean']):.3f}"
-    return text
+def _line(trainer: pl.Trainer, loss: float) -> str:
+    dice = trainer.callback_metrics.get("val/dice_mean")
+    return f"loss {loss:.3f}" + ("" if dice is None else f"  val Dice {float(dice):.3f}")

@@ -108,7 +108,9 @@ def results(scores: pd.DataFrame, summary: Mapping[str, Any], folder: Path) -> N
             finite = values[values.abs() != float("inf")]
             lost = len(values) - len(finite)
             digits = 1 if metric == "hd95" else 3
-            text = f"{finite.mean():.{digits}f} ± {finite.std(ddof=0):.{digits}f}"
+            text = f"{finite.mean():.{digits}f}"
+            if len(finite) > 1:
+                text += f" ± {finite.std():.{digits}f}"
             cells.append(text + (f" ({lost} infinite)" if lost else ""))
         table.add_row(region, *cells)
     console.print()

@@ -8,16 +8,17 @@ from typing import Any
 
 import pytorch_lightning as pl
 import torch
-from hydra.utils import instantiate
+from hydra import compose, initialize_config_module
 from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning.callbacks import EarlyStopping, ModelCheckpoint
 
 from lightning_brats import console, runs, tracking
-from lightning_brats.callbacks import EpochTable, SafeStop, TrainingProgress
+from lightning_brats.callbacks import EpochTable, RandomState, SafeStop, TrainingProgress
 from lightning_brats.data.datamodule import BratsDataModule
 from lightning_brats.data.sources import CaseSource
 from lightning_brats.data.splits import Split, make_split
 from lightning_brats.machine import Machine, choose, detect
+from lightning_brats.parts import build as build_part
 from lightning_brats.prediction import PredictionWriter, context
 from lightning_brats.results import score_and_report
 from lightning_brats.task import SegmentationTask
@@ -47,6 +48,19 @@ class Experiment:
     task: SegmentationTask
     trainer: pl.Trainer
     machine: Machine
+
+
+def configure(*overrides: str) -> DictConfig:
+    """The configuration that `experiments/run.py` with these overrides would use.
+
+    Args:
+        overrides: As on the command line, e.g. `model=unet`, `trainer.max_epochs=50`.
+    """
+    with initialize_config_module("lightning_brats.configs", version_base="1.3"):
+        chosen = compose("run", list(overrides), return_hydra_config=True)
+        cfg = compose("run", list(overrides))
+    cfg.model_name = chosen.hydra.runtime.choices.model
+    return cfg
 
 
 def run(cfg: DictConfig) -> Path:
@@ -83,7 +97,7 @@ def build(cfg: DictConfig) -> Experiment:
     with console.preparing() as data.progress:
         data.prepare_data()
     cfg = _resolve(cfg, machine, data)
-    data.settings = instantiate(cfg.queue)
+    data.settings = build_part(cfg.queue)
     console.choices(cfg)
     torch.set_num_threads(cfg.trainer.threads)
     task = _task(cfg, source, data)
@@ -109,7 +123,7 @@ def predict(experiment: Experiment) -> None:
     """Segment the test cases with the best weights and write them as NIfTI."""
     best = experiment.folder / "checkpoints" / "best.ckpt"
     writer = PredictionWriter(
-        experiment.folder / "predictions", instantiate(experiment.cfg.postprocess)
+        experiment.folder / "predictions", build_part(experiment.cfg.postprocess)
     )
     experiment.trainer.callbacks.append(writer)  # type: ignore[attr-defined]
     experiment.trainer.predict(
@@ -124,7 +138,7 @@ def predict(experiment: Experiment) -> None:
 def _source(cfg: DictConfig) -> CaseSource:
     arguments = OmegaConf.to_container(cfg.data, resolve=True)
     arguments.pop("cache")  # type: ignore[union-attr]
-    return instantiate(arguments, _convert_="all")
+    return build_part(arguments)
 
 
 def _split(cfg: DictConfig, source: CaseSource, folder: Path, resumed: bool) -> Split:
@@ -144,9 +158,9 @@ def _split(cfg: DictConfig, source: CaseSource, folder: Path, resumed: bool) -> 
 def _data(cfg: DictConfig, source: CaseSource, split: Split) -> BratsDataModule:
     return BratsDataModule(
         source=source,
-        preprocess=instantiate(cfg.preprocess, _convert_="all"),
+        preprocess=build_part(cfg.preprocess),
         split=split,
-        transform=instantiate(cfg.augmentation),
+        transform=build_part(cfg.augmentation),
         cache=cfg.data.cache,
         seed=cfg.seed,
     )
@@ -202,6 +216,7 @@ def _trainer(cfg: DictConfig, folder: Path, source: CaseSource) -> pl.Trainer:
     callbacks: list[pl.Callback] = [
         EpochTable(folder / "metrics.csv"),
         TrainingProgress(),
+        RandomState(),
         SafeStop(folder / runs.LAST, runs.continue_command()),
         ModelCheckpoint(filename="best", monitor="val/dice_mean", mode="max", **kept),
         ModelCheckpoint(filename="last", save_on_train_epoch_end=True, **kept),

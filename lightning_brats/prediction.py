@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 import pytorch_lightning as pl
 import torch
-from hydra.utils import instantiate
 from omegaconf import DictConfig
 
 from lightning_brats.data.audit import check_writable
@@ -22,6 +21,7 @@ from lightning_brats.data.sources import CaseSource
 from lightning_brats.data.table import index_table
 from lightning_brats.errors import ConfigError
 from lightning_brats.labels import LabelScheme
+from lightning_brats.parts import build
 from lightning_brats.postprocess import Postprocess
 from lightning_brats.task import SegmentationTask
 
@@ -49,6 +49,8 @@ class PredictionWriter(pl.Callback):
     ) -> None:
         """Write one case."""
         assert isinstance(pl_module, SegmentationTask)
+        if not batch["counted"]:
+            return
         case, geometry = batch["origin"].case, batch["origin"].geometry
         probabilities = outputs.float().cpu().numpy()
         labels = self.postprocess(
@@ -129,7 +131,7 @@ def predict(cfg: DictConfig) -> Path:
     print(f"segmenting {len(cases)} cases of {cfg.input} with {cfg.checkpoint}", flush=True)
     preprocess = Preprocess(**task.context["preprocess"])
     loader = volume_loader(cases, partial(from_files, preprocess), workers=1)
-    postprocess = instantiate(task.context["postprocess"], _convert_="all")
+    postprocess = build(task.context["postprocess"])
     trainer = pl.Trainer(
         accelerator=cfg.accelerator,
         devices=1,

@@ -88,9 +88,7 @@ def summarise(
     }
 
 
-def mean_scores(
-    scores: pd.DataFrame, regions: Sequence[str]
-) -> dict[str, dict[str, float | None]]:
+def mean_scores(scores: pd.DataFrame, regions: Sequence[str]) -> dict[str, dict[str, float | None]]:
     """Region → metric → mean over cases; infinite and undefined values are left out."""
     finite = scores.assign(value=scores["value"].replace([np.inf, -np.inf], np.nan))
     means = finite.groupby(["region", "metric"], sort=False)["value"].mean()

@@ -47,7 +47,7 @@ def run_folder(cfg: DictConfig) -> tuple[Path, bool]:
         folder = found
     else:
         folder = parent / datetime.now().strftime("%Y-%m-%d_%H-%M-%S")
-        check_writable(folder)
+        check_writable(parent)
     folder = folder.resolve()
     os.environ[RUN_VARIABLE] = str(folder)
     return folder, found is not None
@@ -111,7 +111,7 @@ def _check_same(cfg: DictConfig, folder: Path) -> None:
     names = sorted(
         key
         for key in before.keys() | now.keys()
-        if before.get(key) != now.get(key)
+        if now.get(key) not in (before.get(key), "auto")
         and not any(key == free or key.startswith(f"{free}.") for free in FREE_KEYS)
     )
     if names:

@@ -11,13 +11,13 @@ from typing import Any, Literal
 
 import pytorch_lightning as pl
 import torch
-from hydra.utils import instantiate
 from torch import Tensor, nn
 
 from lightning_brats.inference import SlidingWindow
 from lightning_brats.labels import REGIONS, TISSUES
 from lightning_brats.losses import DeepSupervision, dice_ce
 from lightning_brats.optim import parameter_groups, poly
+from lightning_brats.parts import build
 
 Head = Literal["regions", "labels"]
 Part = Mapping[str, Any]
@@ -65,11 +65,11 @@ class SegmentationTask(pl.LightningModule):
             "inference": _config(inference),
             "context": self.context,
         }
-        self.net: nn.Module = _build(net)
-        self.loss = DeepSupervision(_build(loss, head=head) or dice_ce(head=head))
-        self.optimizer = _build(optimizer) or _default_optimizer
-        self.scheduler = _build(scheduler) or poly
-        self.inference: SlidingWindow = _build(inference) or SlidingWindow((48, 48, 48))
+        self.net: nn.Module = build(net)
+        self.loss = DeepSupervision(build(loss, head=head) or dice_ce(head=head))
+        self.optimizer = build(optimizer) or _default_optimizer
+        self.scheduler = build(scheduler) or poly
+        self.inference: SlidingWindow = build(inference) or SlidingWindow((48, 48, 48))
         self.spatial_dims = _spatial_dims(self.net)
         table = torch.zeros(len(self.regions), len(TISSUES), dtype=torch.bool)
         for row, region in enumerate(self.regions):
@@ -104,8 +104,14 @@ class SegmentationTask(pl.LightningModule):
         """Loss of one batch of patches."""
         logits = self(batch["image"].float())
         loss = self.loss(logits, self.target(batch["mask"]))
-        size = len(batch["image"])
-        self.log("train/loss", loss.detach(), prog_bar=True, on_epoch=True, batch_size=size)
+        self.log(
+            "train/loss",
+            loss.detach(),
+            on_step=False,
+            on_epoch=True,
+            batch_size=len(batch["image"]),
+            sync_dist=self.trainer.world_size > 1,
+        )
         return loss
 
     def validation_step(self, batch: dict[str, Any], batch_idx: int) -> None:
@@ -113,31 +119,20 @@ class SegmentationTask(pl.LightningModule):
         probabilities = self.probabilities(batch["image"])
         predicted = self._thresholded(probabilities)
         reference = self.region_masks(batch["mask"][:, 0].to(predicted.device))[0]
-        self._scores.append(_dice(predicted, reference))
+        if batch.get("counted", True):
+            self._scores.append(_dice(predicted, reference))
 
     def on_validation_epoch_end(self) -> None:
         """Log the mean Dice over all ranks' volumes."""
-        if not self._scores and self.trainer.world_size == 1:
-            return
-        zero = torch.zeros(len(self.regions) + 1, device=self.device)
-        scores = torch.stack(self._scores).to(self.device) if self._scores else None
-        self._scores = []
-        if scores is not None:
-            zero[:-1], zero[-1] = scores.sum(0), len(scores)
-        total = self.trainer.strategy.reduce(zero, reduce_op="sum")
-        means = total[:-1] / total[-1].clamp(min=1)
-        for region, value in zip(self.regions, means, strict=True):
-            self.log(f"val/dice_{region}", value, rank_zero_only=False)
-        self.log("val/dice_mean", means.mean(), prog_bar=True)
+        self._log_scores("val")
 
     def test_step(self, batch: dict[str, Any], batch_idx: int) -> None:
         """As in validation, under `test/`; a run's report scores the saved masks instead."""
-        predicted = self._thresholded(self.probabilities(batch["image"]))
-        reference = self.region_masks(batch["mask"][:, 0].to(predicted.device))[0]
-        scores = _dice(predicted, reference)
-        names = [f"test/dice_{region}" for region in self.regions]
-        values = {**dict(zip(names, scores, strict=True)), "test/dice_mean": scores.mean()}
-        self.log_dict(values, batch_size=1, sync_dist=self.trainer.world_size > 1)
+        self.validation_step(batch, batch_idx)
+
+    def on_test_epoch_end(self) -> None:
+        """Log the mean Dice over all ranks' volumes."""
+        self._log_scores("test")
 
     def predict_step(self, batch: dict[str, Any], batch_idx: int) -> Tensor:
         """Probabilities (K, x, y, z) of one whole volume."""
@@ -158,6 +153,19 @@ class SegmentationTask(pl.LightningModule):
         """Store how to rebuild the parts, in plain types."""
         checkpoint["hyper_parameters"] = {k: v for k, v in self.recipe.items() if v is not None}
 
+    def _log_scores(self, stage: str) -> None:
+        total = torch.zeros(len(self.regions) + 1, device=self.device)
+        for scores in self._scores:
+            total[:-1] += scores.to(self.device)
+            total[-1] += 1
+        self._scores = []
+        total = self.trainer.strategy.reduce(total, reduce_op="sum")
+        means = total[:-1] / total[-1]
+        values = dict(zip((f"{stage}/dice_{r}" for r in self.regions), means, strict=True))
+        # Equal on all ranks already; said all the same, because Lightning cannot know.
+        shared = self.trainer.world_size > 1
+        self.log_dict({**values, f"{stage}/dice_mean": means.mean()}, sync_dist=shared)
+
     def _thresholded(self, probabilities: Tensor) -> Tensor:
         if self.head == "labels":
             return self.region_masks(probabilities.argmax(0)[None])[0]
@@ -172,10 +180,6 @@ def _dice(predicted: Tensor, reference: Tensor) -> Tensor:
     return torch.where(total > 0, 2 * both / total.clamp(min=1), torch.ones_like(both).float())
 
 
-def _build(part: Any, **extra: Any) -> Any:
-    return instantiate(dict(part), _convert_="all", **extra) if isinstance(part, Mapping) else part
-
-
 def _config(part: Any) -> dict[str, Any] | None:
     if isinstance(part, Mapping):
         return dict(part)
@@ -183,7 +187,7 @@ def _config(part: Any) -> dict[str, Any] | None:
 
 
 def _default_optimizer(groups: Any) -> torch.optim.Optimizer:
-    return torch.optim.AdamW(groups, lr=1e-3)
+    return torch.optim.AdamW(groups, lr=5e-3)
 
 
 def _spatial_dims(net: nn.Module) -> int:

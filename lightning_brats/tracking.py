@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -33,10 +32,9 @@ def start(
     mode = settings["mode"]
     if mode == "none":
         return None
+    os.environ.setdefault("WANDB_SILENT", "true")  # the run says where its record is
     if mode == "auto":
         mode = os.environ.get("WANDB_MODE") or ("online" if _logged_in() else "offline")
-    os.environ["WANDB_SILENT"] = "true"
-    logging.getLogger("wandb").setLevel(logging.ERROR)
     return WandbLogger(
         name=name,
         save_dir=str(run),
@@ -111,4 +109,4 @@ def _identifier(run: Path) -> str:
 
 
 def _logged_in() -> bool:
-    return bool(wandb.api.api_key)
+    return bool(wandb.login(prompt=False, verify=False))

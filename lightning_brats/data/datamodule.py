@@ -140,8 +140,12 @@ class BratsDataModule(pl.LightningDataModule):
 
     def _volumes(self, part: str) -> DataLoader:
         rank, world = self._rank_and_world()
-        cases = self.cases(part)[rank::world]
-        return volume_loader(cases, partial(_from_cache, self.cache), self.settings.workers)
+        cases = self.cases(part)
+        own = cases[rank::world]
+        # Ranks must take equally many steps; what fills up is predicted, but not counted.
+        spare = cases[: -(-len(cases) // world) - len(own)]
+        load = partial(_from_cache, self.cache)
+        return volume_loader(own, load, self.settings.workers, spare)
 
     def _rank_and_world(self) -> tuple[int, int]:
         trainer = self.trainer
@@ -166,19 +170,26 @@ class VolumeDataset(Dataset):
     Args:
         cases: Cases to yield.
         load: How one is prepared.
+        spare: Cases that follow and are not counted.
     """
 
-    def __init__(self, cases: Sequence[Case], load: Callable[[Case], Prepared]) -> None:
-        self.cases, self.load = list(cases), load
+    def __init__(
+        self,
+        cases: Sequence[Case],
+        load: Callable[[Case], Prepared],
+        spare: Sequence[Case] = (),
+    ) -> None:
+        self.cases, self.load, self.counted = [*cases, *spare], load, len(cases)
 
     def __len__(self) -> int:
         return len(self.cases)
 
     def __getitem__(self, index: int) -> dict[str, Any]:
-        """`origin`, `image` (1, C, x, y, z) fp16 and, where labelled, `mask` (1, 1, x, y, z)."""
+        """`origin`, `counted`, `image` (1, C, x, y, z) fp16, with labels `mask` (1, 1, x, y, z)."""
         case = self.cases[index]
         prepared = self.load(case)
         item: dict[str, Any] = {"origin": Origin(case, prepared.geometry)}
+        item["counted"] = index < self.counted
         item["image"] = torch.from_numpy(prepared.image.copy())[None]
         if prepared.mask is not None:
             item["mask"] = torch.from_numpy(prepared.mask.copy())[None, None]
@@ -186,10 +197,13 @@ class VolumeDataset(Dataset):
 
 
 def volume_loader(
-    cases: Sequence[Case], load: Callable[[Case], Prepared], workers: int
+    cases: Sequence[Case],
+    load: Callable[[Case], Prepared],
+    workers: int,
+    spare: Sequence[Case] = (),
 ) -> DataLoader:
     """One volume a batch, read ahead by at most one worker: a volume is large, reading it quick."""
-    dataset = VolumeDataset(cases, load)
+    dataset = VolumeDataset(cases, load, spare)
     return DataLoader(
         dataset,
         batch_size=None,

@@ -151,7 +151,7 @@ class SlidingWindow:
         for window in visited:
             norm[window] += weights
         norm = norm[inner]
-        logits = total[:, *inner].float() / (norm.clamp(min=SMALLEST_WEIGHT) * len(flips))
+        logits = total[:, *inner] / (norm.clamp(min=SMALLEST_WEIGHT) * len(flips))
         return logits, norm > 0
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from lightning_brats.metrics.lesionwise import LesionRules, Scores, score_lesions
-from lightning_brats.metrics.objects import Objects
+from lightning_brats.metrics.objects import connected, dilated
 from lightning_brats.metrics.region import RegionPair
 from lightning_brats.metrics.volumes import LabelPair
 
@@ -20,11 +20,9 @@ def score(case: LabelPair, regions: Sequence[str], rules: LesionRules) -> Scores
     scores, rows = {}, []
     for region in regions:
         reference, prediction = case.masks(region)
-        pair = RegionPair(
-            Objects.of(reference, rules.dilations, case.crops, case.shape),
-            Objects.of(prediction, 0, case.crops, case.shape),
-            case,
-        )
+        lesions, grown = dilated(reference, rules.dilations, case.crops, case.shape)
+        predicted = connected(prediction, case.crops, case.shape)
+        pair = RegionPair(lesions, predicted, case, grown)
         lesion_scores, lesion_rows = score_lesions(region, pair, rules)
         scores[region] = pair.whole() | {name: lesion_scores[name] for name in REPORTED}
         rows += lesion_rows

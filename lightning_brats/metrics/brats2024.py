@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 
 from lightning_brats.metrics.joining import join_tissues
 from lightning_brats.metrics.lesionwise import LesionRules, Scores, score_lesions
-from lightning_brats.metrics.objects import Objects
+from lightning_brats.metrics.objects import dilated
 from lightning_brats.metrics.region import RegionPair
 from lightning_brats.metrics.volumes import LabelPair
 
@@ -32,17 +32,21 @@ def score(case: LabelPair, regions: Sequence[str]) -> Scores:
     Predicted lesions at or below the threshold, counted in voxels here, are gone before anything
     is measured, the whole-volume metrics included.
     """
-    reference, prediction = {}, {}
+    lesions, grown, predicted = {}, {}, {}
     for region, rules in RULES.items():
-        masks = case.masks(region)
-        reference[region], found = (
-            Objects.of(mask, rules.dilations, case.crops, case.shape) for mask in masks
-        )
-        prediction[region] = found.without_small(rules.threshold)
-    reference, prediction = join_tissues(reference), join_tissues(prediction)
+        reference, prediction = case.masks(region)
+        shape = case.crops, case.shape
+        lesions[region], grown[region] = dilated(reference, rules.dilations, *shape)
+        found, _ = dilated(prediction, rules.dilations, *shape)
+        predicted[region] = found.without_small(rules.threshold)
+    for tissue, numbers in join_tissues(lesions).items():
+        lesions[tissue] = lesions[tissue].renumber(numbers)
+        grown[tissue] = grown[tissue].renumber(numbers)
+    for tissue, numbers in join_tissues(predicted).items():
+        predicted[tissue] = predicted[tissue].renumber(numbers)
     scores, rows = {}, []
     for region in regions:
-        pair = RegionPair(reference[region], prediction[region], case, borders=True)
+        pair = RegionPair(lesions[region], predicted[region], case, grown[region], borders=True)
         lesion_scores, lesion_rows = score_lesions(region, pair, RULES[region])
         scores[region] = pair.whole() | lesion_scores
         rows += lesion_rows

@@ -9,7 +9,7 @@ import numpy as np
 from scipy.optimize import linear_sum_assignment
 
 from lightning_brats.metrics.lesionwise import Lesion, Scores
-from lightning_brats.metrics.objects import Objects
+from lightning_brats.metrics.objects import connected
 from lightning_brats.metrics.region import RegionPair
 from lightning_brats.metrics.table import METRICS
 from lightning_brats.metrics.volumes import LabelPair
@@ -28,7 +28,7 @@ def score(case: LabelPair, regions: Sequence[str]) -> Scores:
     """
     scores, rows = {}, []
     for region in regions:
-        first, second = (Objects.of(m, 0, case.crops, case.shape) for m in case.masks(region))
+        first, second = (connected(m, case.crops, case.shape) for m in case.masks(region))
         pair = RegionPair(first, second, case)
         instances = match_instances(region, pair)
         found = {k: sum(row.status == k for row in instances) for k in ("tp", "fp", "fn")}

@@ -20,14 +20,13 @@ JOINED_BY: Mapping[str, tuple[str, ...]] = {
 Contacts = dict[tuple[str, str], list[tuple[int, int]]]
 
 
-def join_tissues(lesions: Mapping[str, Objects]) -> dict[str, Objects]:
-    """Lesions of one volume with those of NETC, ET, RC and SNFH merged; others as they are."""
+def join_tissues(lesions: Mapping[str, Objects]) -> dict[str, np.ndarray]:
+    """New lesion numbers of NETC, ET, RC and SNFH in one volume, as `join` gives them."""
     touching = contacts(lesions)
-    joined = dict(lesions)
-    for tissue, others in JOINED_BY.items():
-        numbers = join(lesions[tissue].count, [touching[tissue, other] for other in others])
-        joined[tissue] = lesions[tissue].renumber(numbers)
-    return joined
+    return {
+        tissue: join(lesions[tissue].count, [touching[tissue, other] for other in others])
+        for tissue, others in JOINED_BY.items()
+    }
 
 
 def join(count: int, touching: Sequence[Sequence[tuple[int, int]]]) -> np.ndarray:
@@ -63,10 +62,10 @@ def contacts(lesions: Mapping[str, Objects]) -> Contacts:
     total = int(starts[-1]) + 1
     pairs = [np.empty(0, np.int64)]
     for parts in zip(*(lesions[name].labels for name in names), strict=True):
-        codes = np.zeros(parts[0].shape, np.int64)
+        codes = np.zeros(parts[0].shape, np.int32)
         for labels, start in zip(parts, starts, strict=False):
             inside = labels != 0
-            codes[inside] = labels[inside] + start
+            codes[inside] = labels[inside] + np.int32(start)
         pairs.append(_neighbours(codes, total))
     found: Contacts = {pair: [] for pair in itertools.permutations(names, 2)}
     for code in np.unique(np.concatenate(pairs)).tolist():
@@ -92,5 +91,5 @@ def _neighbours(codes: np.ndarray, total: int) -> np.ndarray:
     for direction in directions[: len(directions) // 2]:  # the other half is opposite
         here, there = padded[flat], padded[flat + np.dot(direction, strides)]
         touching = (there != 0) & (there != here)
-        pairs.append(here[touching] * total + there[touching])
+        pairs.append(here[touching].astype(np.int64) * total + there[touching])
     return np.concatenate(pairs)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import cc3d
 import numpy as np
@@ -19,36 +20,12 @@ class Objects:
     """Objects of one mask, crop by crop.
 
     Args:
-        labels: (x, y, z) number of each voxel's object, 0 background.
-        grown: (x, y, z) the same for the dilated objects, which never overlap.
+        labels: (x, y, z) number of each voxel's object, 0 background; one array a crop.
         count: Highest number.
     """
 
     labels: Sequence[np.ndarray]
-    grown: Sequence[np.ndarray]
     count: int
-
-    @classmethod
-    def of(
-        cls,
-        masks: Sequence[np.ndarray],
-        dilations: int,
-        crops: Sequence[Crop],
-        shape: tuple[int, ...],
-    ) -> Objects:
-        """Voxels whose dilations hang together are one object; 26-connected components for 0.
-
-        Objects are numbered in raster order of the dilated mask, first axis slowest.
-        """
-        grown = [components(dilate(mask, dilations)) for mask in masks]
-        grown, count = _number(grown, crops, shape)
-        return cls([g * m for g, m in zip(grown, masks, strict=True)], grown, count)
-
-    @classmethod
-    def single(cls, masks: Sequence[np.ndarray]) -> Objects:
-        """The whole mask as one object."""
-        labels = [mask.view(np.uint8) for mask in masks]
-        return cls(labels, labels, 1)
 
     def sizes(self) -> np.ndarray:
         """(n + 1,) voxels of each object; entry 0 is 0."""
@@ -60,12 +37,9 @@ class Objects:
         """Object `i` becomes `numbers[i]`; 0 removes it, and equal numbers merge."""
         if np.array_equal(numbers, np.arange(self.count + 1)):
             return self
-        numbers = numbers.astype(np.int32)
-        return Objects(
-            [numbers[labels] for labels in self.labels],
-            [numbers[grown] for grown in self.grown],
-            int(numbers.max()),
-        )
+        count = int(numbers.max())
+        numbers = numbers.astype(np.min_scalar_type(count))
+        return Objects([numbers[labels] for labels in self.labels], count)
 
     def without_small(self, voxels: float) -> Objects:
         """Objects of more than `voxels` voxels, numbered anew in the same order."""
@@ -73,9 +47,34 @@ class Objects:
         return self if large[1:].all() else self.renumber(np.cumsum(large) * large)
 
 
+def single(masks: Sequence[np.ndarray]) -> Objects:
+    """The whole mask as one object."""
+    return Objects([mask.view(np.uint8) for mask in masks], 1)
+
+
+def connected(
+    masks: Sequence[np.ndarray], crops: Sequence[Crop], shape: tuple[int, ...]
+) -> Objects:
+    """26-connected components, numbered in raster order of the volume."""
+    return _number([components(mask) for mask in masks], crops, shape)
+
+
+def dilated(
+    masks: Sequence[np.ndarray], times: int, crops: Sequence[Crop], shape: tuple[int, ...]
+) -> tuple[Objects, Objects]:
+    """Lesions: voxels whose dilations hang together; and the same lesions dilated.
+
+    They are numbered in raster order of the dilated mask, first axis slowest.
+    """
+    grown = connected([dilate(mask, times) for mask in masks], crops, shape)
+    own = [labels * mask for labels, mask in zip(grown.labels, masks, strict=True)]
+    return Objects(own, grown.count), grown
+
+
 def components(mask: np.ndarray) -> np.ndarray:
-    """26-connected components, numbered in raster order."""
-    return cc3d.connected_components(mask, connectivity=26)
+    """26-connected components of one array, numbered in raster order, in the smallest type."""
+    labels, count = cc3d.connected_components(mask, connectivity=26, return_N=True)
+    return labels.astype(np.min_scalar_type(count), copy=False)
 
 
 def dilate(mask: np.ndarray, times: int) -> np.ndarray:
@@ -100,22 +99,17 @@ def _spread(mask: np.ndarray, axis: int) -> np.ndarray:
     return out
 
 
-def _number(
-    labels: list[np.ndarray], crops: Sequence[Crop], shape: tuple[int, ...]
-) -> tuple[list[np.ndarray], int]:
-    """Number the objects of all crops by their first voxel in the volume; and how many."""
+def _number(labels: list[np.ndarray], crops: Sequence[Crop], shape: tuple[int, ...]) -> Objects:
+    """Number the objects of all crops by their first voxel in the volume."""
     if len(labels) == 1:
-        return labels, int(labels[0].max())
+        return Objects(labels, int(labels[0].max()))
     firsts = [_first_voxels(part, crop, shape) for part, crop in zip(labels, crops, strict=True)]
-    counts = [len(first) for first in firsts]
-    rank = np.empty(sum(counts), np.int32)
-    rank[np.argsort(np.concatenate(firsts))] = np.arange(1, len(rank) + 1)
-    tables = np.split(rank, np.cumsum(counts)[:-1])
-    background = np.zeros(1, np.int32)
-    return [
-        np.concatenate([background, table])[part]
-        for part, table in zip(labels, tables, strict=True)
-    ], len(rank)
+    starts = np.cumsum([0] + [len(first) for first in firsts])
+    count = int(starts[-1])
+    rank = np.zeros(count + 1, np.min_scalar_type(count))
+    rank[1 + np.argsort(np.concatenate(firsts))] = np.arange(1, count + 1)
+    tables = [np.append(rank[:1], rank[1 + a : 1 + b]) for a, b in pairwise(starts)]
+    return Objects([t[part] for part, t in zip(labels, tables, strict=True)], count)
 
 
 def _first_voxels(labels: np.ndarray, crop: Crop, shape: tuple[int, ...]) -> np.ndarray:

@@ -9,7 +9,7 @@ from types import MappingProxyType
 
 from lightning_brats.metrics import brats2023, brats2024, brats2026
 from lightning_brats.metrics.lesionwise import LesionRules, Scores
-from lightning_brats.metrics.objects import Objects
+from lightning_brats.metrics.objects import single
 from lightning_brats.metrics.region import RegionPair
 from lightning_brats.metrics.volumes import LabelPair
 
@@ -33,7 +33,7 @@ def legacy(case: LabelPair, regions: Sequence[str]) -> Scores:
     """Whole-volume metrics alone."""
     scores = {}
     for region in regions:
-        first, second = (Objects.single(masks) for masks in case.masks(region))
+        first, second = map(single, case.masks(region))
         scores[region] = RegionPair(first, second, case).whole()
     return scores, []
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from functools import cached_property
 
 import numpy as np
+from scipy import sparse
 
 from lightning_brats.metrics.objects import Objects
 from lightning_brats.metrics.overlap import overlap, volume
@@ -26,13 +27,20 @@ class RegionPair:
         reference: Lesions or components.
         prediction: The same.
         case: Where the crops lie.
+        grown: The reference's lesions dilated for matching, where a protocol asks for it.
         borders: Surface dice from border voxels (BraTS 2024) instead of surfels.
     """
 
     def __init__(
-        self, reference: Objects, prediction: Objects, case: LabelPair, borders: bool = False
+        self,
+        reference: Objects,
+        prediction: Objects,
+        case: LabelPair,
+        grown: Objects | None = None,
+        borders: bool = False,
     ) -> None:
         self.reference, self.prediction = reference, prediction
+        self.grown = grown or reference
         self.case, self.borders = case, borders
         self.reference_sizes, self.prediction_sizes = reference.sizes(), prediction.sizes()
 
@@ -65,21 +73,22 @@ class RegionPair:
     @cached_property
     def shared(self) -> np.ndarray:
         """(k, 3) int: reference object, predicted object, voxels that they share."""
-        return self._meetings(self.reference.labels)
+        return self._meetings(self.reference)
 
     @cached_property
     def reached(self) -> np.ndarray:
-        """(k, 3) int: reference object, predicted object, voxels of it within the dilated one."""
-        return self._meetings(self.reference.grown)
+        """(k, 3) int: reference object, predicted object, voxels of it within the grown one."""
+        return self._meetings(self.grown)
 
-    def _meetings(self, reference: list[np.ndarray]) -> np.ndarray:
-        width = self.prediction.count + 1
-        codes = []
-        for first, second in zip(reference, self.prediction.labels, strict=True):
-            both = np.flatnonzero((first != 0) & (second != 0))
-            codes.append(first.ravel()[both].astype(np.int64) * width + second.ravel()[both])
-        found, voxels = np.unique(np.concatenate(codes), return_counts=True)
-        return np.stack([found // width, found % width, voxels], axis=1)
+    def _meetings(self, reference: Objects) -> np.ndarray:
+        meetings = sparse.csr_array((reference.count + 1, self.prediction.count + 1), dtype=int)
+        for first, second in zip(reference.labels, self.prediction.labels, strict=True):
+            both = (first != 0) & (second != 0)
+            pairs = first[both], second[both]
+            ones = np.ones(len(pairs[0]), np.int32)
+            meetings += sparse.coo_array((ones, pairs), meetings.shape).tocsr()
+        found = meetings.tocoo()
+        return np.stack([found.row, found.col, found.data], axis=1).astype(np.int64)
 
     @cached_property
     def _whole_surface(self) -> dict[str, float]:

@@ -114,8 +114,9 @@ METRICS: Mapping[str, Metric] = MappingProxyType(
         ),
     }
 )
-"""Every metric `score_case` may report. Lesion scores with one mask empty follow the protocol: a
-missed lesion scores Dice 0 and the distance penalty, unless it is at or below the size threshold."""
+"""Every metric `score_case` may report, in the order of tables. Lesion scores with one mask empty
+follow the protocol: a missed lesion scores Dice 0 and the distance penalty, unless it is at or
+below the size threshold."""
 
 
 def where_empty(name: str, reference: bool, prediction: bool) -> float:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
+import operator
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import reduce
 from pathlib import Path
 
 import nibabel as nib
@@ -48,7 +50,7 @@ class Crop:
     def masks(self, region: str) -> tuple[np.ndarray, np.ndarray]:
         """Boolean reference and prediction of a region."""
         first, second = (
-            np.logical_or.reduce([labels == label for label in REGIONS[region]])
+            reduce(operator.or_, [labels == label for label in REGIONS[region]])
             for labels in (self.reference, self.prediction)
         )
         return first, second

@@ -89,7 +89,7 @@ class AttentionGate(Concatenate):
     def __init__(self, layers: Layers, channels: int, coarse_channels: int) -> None:
         super().__init__(layers, channels, coarse_channels)
         conv, inner = layers.layer("Conv"), max(channels // 2, 1)
-        self.shrink = layers.layer("AvgPool")(2, ceil_mode=True)
+        self.average = F.avg_pool2d if layers.spatial_dims == 2 else F.avg_pool3d
         self.from_skip = conv(channels, inner, 1, bias=False)
         self.from_coarse = conv(coarse_channels, inner, 1)
         self.weigh = nn.Sequential(nn.ReLU(inplace=True), conv(inner, 1, 1), nn.Sigmoid())
@@ -97,7 +97,9 @@ class AttentionGate(Concatenate):
 
     def forward(self, up: Tensor, skip: Tensor, coarse: Tensor) -> Tensor:
         """Like `Concatenate`, with the skip weighted."""
-        weights = self.weigh(self.from_skip(self.shrink(skip)) + self.from_coarse(coarse))
+        edges = [min(2, size) for size in skip.shape[2:]]  # an axis of one voxel stays
+        small = self.average(skip, edges, ceil_mode=True)
+        weights = self.weigh(self.from_skip(small) + self.from_coarse(coarse))
         fine = F.interpolate(weights, size=skip.shape[2:], mode=self.mode)  # (B, 1, X, Y, Z)
         return torch.cat((up, skip * fine), 1)
 

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
-from typing import TypeVar
 
 from torch import nn
 
 from lightning_brats.errors import ConfigError
-
-T = TypeVar("T")
 
 SLOPE = 0.01  # of the leaky ReLU, and so of the initialisation
 ACTIVATIONS: Mapping[str, Callable[[], nn.Module]] = {
@@ -24,17 +21,24 @@ NORMS: Mapping[str, Callable[[int, int], nn.Module]] = {
     "batch": lambda dims, channels: getattr(nn, f"BatchNorm{dims}d")(channels),
     "group": lambda dims, channels: nn.GroupNorm(8, channels),
 }
+OPTIONS: Mapping[str, Collection[str]] = {
+    "norm": NORMS,
+    "activation": ACTIVATIONS,
+    "downsample": ("stride", "pool"),
+    "upsample": ("transpose", "linear"),
+}
 
 
-def pick(table: Mapping[str, T], setting: str, name: str) -> T:
-    """`table[name]`.
+def check(setting: str, value: str, options: Collection[str]) -> None:
+    """Nothing, or the choices there are.
 
     Raises:
-        ConfigError: There is no such entry; the message lists those there are.
+        ConfigError: The value is not one of them.
     """
-    if name not in table:
-        raise ConfigError(f"unknown {setting} '{name}'", remedy=f"choose from {', '.join(table)}")
-    return table[name]
+    if value not in options:
+        raise ConfigError(
+            f"unknown {setting} '{value}'", remedy=f"choose from {', '.join(options)}"
+        )
 
 
 @dataclass(frozen=True)
@@ -70,10 +74,8 @@ class Layers:
                 f"kernel_size is {self.kernel_size} and convs is {self.convs}; "
                 "the kernel has to be odd, and a block needs a convolution"
             )
-        pick(NORMS, "norm", self.norm)
-        pick(ACTIVATIONS, "activation", self.activation)
-        pick(dict.fromkeys(("stride", "pool")), "downsample", self.downsample)
-        pick(dict.fromkeys(("transpose", "linear")), "upsample", self.upsample)
+        for setting, options in OPTIONS.items():
+            check(setting, getattr(self, setting), options)
 
     def layer(self, name: str) -> Callable[..., nn.Module]:
         """The 2-D or 3-D class of a torch layer, e.g. `Conv` → `nn.Conv3d`."""

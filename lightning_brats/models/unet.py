@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from lightning_brats.errors import ConfigError
 from lightning_brats.models.blocks import BLOCKS, SKIPS, AttentionGate
-from lightning_brats.models.layers import Layers, initialise, pick
+from lightning_brats.models.layers import Layers, check, initialise
 
 SIZES: Mapping[str, tuple[int, ...]] = {
     "tiny": (8, 16, 32),
@@ -66,7 +66,10 @@ class UNet(nn.Module):
     ) -> None:
         super().__init__()
         style = Layers(**layers)
-        stages = list(widths or pick(SIZES, "size", size))
+        check("size", size, SIZES)
+        check("block", block, BLOCKS)
+        check("skip", skip, SKIPS)
+        stages = list(widths or SIZES[size])
         rates = [dropout] * len(stages) if isinstance(dropout, int | float) else list(dropout)
         if len(stages) < 2 or len(rates) != len(stages):
             raise ConfigError(
@@ -92,7 +95,7 @@ class UNet(nn.Module):
     def _build_encoder(
         self, style: Layers, channels: int, widths: list[int], rates: list[float]
     ) -> None:
-        make_block = pick(BLOCKS, "block", self.config["block"])
+        make_block = BLOCKS[self.config["block"]]
         self.encoder = nn.ModuleList()
         for level, (width, rate) in enumerate(zip(widths, rates, strict=True)):
             pool = level > 0 and style.downsample == "pool"
@@ -104,8 +107,8 @@ class UNet(nn.Module):
     def _build_decoder(
         self, style: Layers, outputs: int, widths: list[int], rates: list[float]
     ) -> None:
-        make_block = pick(BLOCKS, "block", self.config["block"])
-        make_join = pick(SKIPS, "skip", self.config["skip"])
+        make_block = BLOCKS[self.config["block"]]
+        make_join = SKIPS[self.config["skip"]]
         self.decoder, self.upsamples, self.heads, self.joins = (nn.ModuleList() for _ in range(4))
         for level in reversed(range(len(widths) - 1)):  # coarsest first
             fine, coarse = widths[level], widths[level + 1]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import cc3d
 import numpy as np
 from scipy import ndimage
 
@@ -26,7 +27,7 @@ class FillHoles:
 
     def __call__(self, masks: Masks, spacing: Spacing) -> Masks:
         """Masks without holes."""
-        return changed(masks, self.regions, ndimage.binary_fill_holes)
+        return changed(masks, self.regions, _filled)
 
 
 @dataclass(frozen=True)
@@ -76,6 +77,12 @@ class Closing:
             return ndimage.binary_closing(np.pad(mask, [(n, n) for n in room]), ball)[inner]
 
         return changed(masks, self.regions, close)
+
+
+def _filled(mask: np.ndarray) -> np.ndarray:
+    """The mask and all that a background component with no way to the border takes up."""
+    background = cc3d.connected_components(np.pad(~mask, 1, constant_values=True), connectivity=6)
+    return (background != background[0, 0, 0])[1:-1, 1:-1, 1:-1]
 
 
 def _ball(radius: float, spacing: Spacing) -> np.ndarray:

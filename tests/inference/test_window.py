@@ -3,19 +3,14 @@
 from __future__ import annotations
 
 import itertools
-import warnings
 
 import pytest
 import torch
 from monai.inferers import sliding_window_inference
 from torch import Tensor, nn
 
-from lightning_brats.errors import ConfigError, DataError
 from lightning_brats.inference import SlidingWindow
 from lightning_brats.inference.grid import gaussian_weights, window_starts
-from lightning_brats.inference.precision import autocast, compute_type
-
-CPU = torch.device("cpu")
 
 
 class Pointwise(nn.Module):
@@ -28,11 +23,6 @@ class Pointwise(nn.Module):
 class Constant(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         return torch.tensor([1.5, -0.5, 0.0])[:, None, None, None].expand(len(x), 3, *x.shape[2:])
-
-
-class Broken(nn.Module):
-    def forward(self, x: Tensor) -> Tensor:
-        return x[:, :1] * torch.nan
 
 
 def convolutions(seed: int = 0) -> nn.Module:
@@ -195,28 +185,6 @@ def test_room_around_a_small_brain_is_used_before_zeros_are_added() -> None:
     assert torch.allclose(result[:, 2:18, 0:16, 4:20], expected, atol=1e-6)
 
 
-@pytest.mark.parametrize("precision", ["bf16", "16"])
-def test_reduced_precision_stays_close(precision: str) -> None:
-    net, x = convolutions(), image(12, 8, 8)
-    full = exact((8, 8, 8), tta="flips")(net, x, "regions")
-    reduced = SlidingWindow((8, 8, 8), tta="flips", precision=precision)(net, x, "regions")
-    assert reduced.dtype == torch.float32
-    assert 0 < (full - reduced).abs().mean() < 1e-3
-
-
-def test_sums_of_many_windows_are_exact() -> None:
-    """512 predictions of each voxel with logits up to 16, in half precision and exact in it."""
-
-    class Half(nn.Module):
-        def forward(self, x: Tensor) -> Tensor:
-            return x.half()
-
-    x = ((image(28, 28, 28) - 0.6) * 32).half().float()
-    window = SlidingWindow((12, 12, 12), overlap=0.75, tta="flips", precision="16")
-    error = (window(Half().eval(), x, "regions") - x.sigmoid()).abs()
-    assert error.max() < 1e-5
-
-
 def test_slices_run_through_a_two_dimensional_network_in_batches() -> None:
     class Slices(nn.Module):
         def __init__(self) -> None:
@@ -236,85 +204,3 @@ def test_slices_run_through_a_two_dimensional_network_in_batches() -> None:
     net.sizes.clear()
     exact((24, 24, 1), tta="flips", batch_size=10)(net, x, "labels")
     assert net.sizes == [10] * 4  # 10 slices, 4 mirror images
-
-
-def test_short_memory_is_met_by_smaller_batches(monkeypatch: pytest.MonkeyPatch) -> None:
-    class Hungry(nn.Module):
-        def forward(self, x: Tensor) -> Tensor:
-            if len(x) > 1:
-                raise torch.OutOfMemoryError
-            return Pointwise()(x)
-
-    x = image(20, 20, 20)
-    with pytest.warns(UserWarning, match="short of memory"):
-        result = exact((12, 12, 12), batch_size=4)(Hungry().eval(), x, "regions")
-    assert torch.allclose(result, (2 * x - 0.5).sigmoid(), atol=1e-6)
-
-
-def test_memory_that_never_suffices_is_an_error() -> None:
-    class Starving(nn.Module):
-        def forward(self, x: Tensor) -> Tensor:
-            raise torch.OutOfMemoryError
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        with pytest.raises(torch.OutOfMemoryError):
-            exact((12, 12, 12))(Starving().eval(), image(20, 20, 20), "regions")
-
-
-@pytest.mark.gpu
-def test_devices_agree() -> None:
-    net, x = convolutions(), image(32, 32, 32)
-    here = exact((16, 16, 16))(net, x, "regions")
-    there = SlidingWindow((16, 16, 16))(net.cuda(), x, "regions")
-    assert there.device == x.device
-    assert (here - there).abs().max() < 1e-2
-
-
-def test_automatic_precision_is_float32_without_native_instructions(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx2": True}, raising=False)
-    assert compute_type("auto", CPU) == torch.float32
-    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx512_bf16": True})
-    assert compute_type("auto", CPU) == torch.bfloat16
-    with autocast(torch.bfloat16, CPU):
-        assert nn.Linear(2, 2)(torch.ones(1, 2)).dtype == torch.bfloat16
-        with autocast(torch.float32, CPU):
-            assert nn.Linear(2, 2)(torch.ones(1, 2)).dtype == torch.float32
-
-
-@pytest.mark.parametrize(
-    "settings",
-    [
-        {"patch_size": (16, 16)},
-        {"patch_size": (16, 16, 0)},
-        {"patch_size": (8, 8, 8), "overlap": 1.0},
-        {"patch_size": (8, 8, 8), "batch_size": 0},
-        {"patch_size": (8, 8, 8), "tta": "flip"},
-        {"patch_size": (8, 8, 8), "precision": "half"},
-    ],
-)
-def test_bad_settings(settings: dict) -> None:
-    with pytest.raises(ConfigError):
-        SlidingWindow(**settings)
-
-
-def test_a_precision_read_as_a_number_is_understood() -> None:
-    assert SlidingWindow((8, 8, 8), precision=32) == exact((8, 8, 8))
-
-
-def test_bad_calls() -> None:
-    window, net = exact((8, 8, 8)), Pointwise().eval()
-    with pytest.raises(ConfigError, match="training mode"):
-        window(Pointwise(), image(9, 9, 9), "regions")
-    with pytest.raises(ConfigError, match="head=region"):
-        window(net, image(9, 9, 9), "region")
-    with pytest.raises(DataError, match="no brain"):
-        window(net, torch.zeros(2, 9, 9, 9), "regions")
-    with pytest.raises(DataError, match="expected"):
-        window(net, image(9, 9, 9)[None], "regions")
-    with pytest.raises(DataError, match="brain mask"):
-        window(net, image(9, 9, 9), "regions", brain=torch.ones(9, 9, 8, dtype=torch.bool))
-    with pytest.raises(DataError, match="NaN"):
-        window(Broken().eval(), image(9, 9, 9), "regions")

@@ -38,5 +38,6 @@ def _blob(volume: np.ndarray, rng: np.random.Generator) -> None:
     distance += ndimage.gaussian_filter(rng.normal(0, 4, volume.shape), 1)
     radius = rng.uniform(0.5, 6)
     labels = rng.permutation([1, 2, 3, 4])
-    for label, share in zip(labels, sorted(rng.random(rng.integers(1, 4)), reverse=True)):
+    shares = sorted(rng.random(rng.integers(1, 4)), reverse=True)
+    for label, share in zip(labels, shares, strict=False):
         volume[distance < radius * share + 0.5] = label

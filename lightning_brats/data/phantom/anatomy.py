@@ -125,7 +125,9 @@ def _coordinates(
         for point, axis, c in zip(points, grid.axes, lens.centre, strict=True):
             point -= np.float32(lens.strength) * reach * (axis - c)
     x, y, z = points
-    return np.stack([m[0] * x + m[1] * y + m[2] * z + s for m, s in zip(matrix, shift, strict=True)])
+    return np.stack(
+        [m[0] * x + m[1] * y + m[2] * z + s for m, s in zip(matrix, shift, strict=True)]
+    )
 
 
 def _sample(volume: np.ndarray, coordinates: np.ndarray) -> np.ndarray:

@@ -19,7 +19,7 @@ from lightning_brats.labels import MODALITIES
 
 #            csf  grey  white | oedema  necrosis  solid core  enhancing  cavity | vessel
 _SIGNAL = {
-    "t1n": (0.24, 0.60, 0.82, 0.60, 0.36, 0.52, 0.58, 0.27, 0.70),
+    "t1n": (0.24, 0.60, 0.82, 0.60, 0.36, 0.52, 0.58, 0.27, 0.50),
     "t1c": (0.25, 0.63, 0.84, 0.62, 0.38, 0.55, 1.40, 0.29, 1.50),
     "t2w": (1.30, 0.74, 0.54, 1.08, 1.15, 0.95, 0.82, 1.28, 0.30),
     "t2f": (0.20, 0.70, 0.60, 1.12, 0.55, 0.98, 0.90, 0.26, 0.45),
@@ -43,14 +43,16 @@ def make_contrasts(
     """
     rng = np.random.default_rng(seed)
     wet = rng.uniform(0.2, 1.0)  # a necrosis of fluid, or a solid one
-    parts = _parts(anatomy, tumour, wet)
-    parts.append(_vessels(grid, anatomy, rng))
+    faint = rng.uniform(0.75, 1.1, 6)  # how conspicuous each part of this tumour is
+    vessels = _vessels(grid, anatomy, rng) * (1 - np.maximum(tumour.core, tumour.cavity))
+    parts = [part * (1 - vessels) for part in _parts(anatomy, tumour, wet)] + [vessels]
     lesions = _white_matter_lesions(grid, anatomy, rng) * (1 - tumour.oedema)
     coarse, fine, mottled = (smooth_field(grid, w, rng) for w in (14, 4.5, 6))
     texture = 1 + 0.025 * coarse + 0.025 * fine
-    texture += 0.09 * mottled * (tumour.core + 0.5 * tumour.oedema)
+    texture += 0.11 * mottled * (tumour.core + 0.5 * tumour.oedema)
     for modality in MODALITIES:
         values = np.array(_SIGNAL[modality]) * np.exp(rng.normal(0, 0.035, len(parts)))
+        values[3:] = values[2] + faint * (values[3:] - values[2])
         values = np.maximum(values[2] + contrast * (values - values[2]), 0.05)
         signal = sum(np.float32(v) * part for v, part in zip(values, parts, strict=True))
         signal += lesions * np.float32(_LESION_GAIN[modality] * contrast)
@@ -85,7 +87,7 @@ def _vessels(grid: Grid, anatomy: Anatomy, rng: np.random.Generator) -> np.ndarr
     Where two random fields both vanish is a curve: a vessel without a centreline to draw.
     """
     first, second, spots, grains = (smooth_field(grid, w, rng) for w in (20, 20, 12, 4))
-    tubes = np.exp(-(first**2 + second**2) / (2 * 0.07**2))
+    tubes = np.exp(-(first**2 + second**2) / (2 * 0.09**2))
     tubes *= np.clip(anatomy.csf + 0.7 * anatomy.grey, 0, 1)
     dura = np.clip(2 * anatomy.edge - 1, 0, 1) * sigmoid(6 * (spots - 0.9))
     x, _, z = grid.axes

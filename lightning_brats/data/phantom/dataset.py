@@ -17,9 +17,9 @@ from nibabel.orientations import apply_orientation, axcodes2ornt, inv_ornt_aff, 
 
 from lightning_brats.data.case import write_mask
 from lightning_brats.data.phantom.layouts import LAYOUTS, Exam
-from lightning_brats.data.phantom.patient import PhantomCase, make_case
+from lightning_brats.data.phantom.patient import make_case
 from lightning_brats.data.phantom.recipe import Recipe
-from lightning_brats.data.phantom.scanner import Scanner
+from lightning_brats.data.phantom.scanner import STANDARD, Scanner
 from lightning_brats.errors import DataError
 from lightning_brats.labels import MODALITIES, SCHEMES
 
@@ -37,7 +37,7 @@ def write_phantom(
     cases: int = 24,
     seed: int = 0,
     spacing: float = 2.0,
-    scanner: Scanner | Mapping[str, float] = Scanner(),  # noqa: B008 - frozen
+    scanner: Scanner | Mapping[str, float] = STANDARD,
     labelled: bool = True,
     workers: int | None = None,
 ) -> Path:
@@ -98,7 +98,9 @@ def _is_written(root: Path, recipe: Recipe) -> bool:
     changed = [key for key in {**found, **wanted} if found.get(key) != wanted.get(key)]
     if changed:
         differences = ", ".join(f"{k} {found.get(k)} instead of {wanted.get(k)}" for k in changed)
-        raise DataError(f"the folder holds another phantom: {differences}", file=root, remedy=remedy)
+        raise DataError(
+            f"the folder holds another phantom: {differences}", file=root, remedy=remedy
+        )
     if (present := _count(root)) != volumes:
         raise DataError(
             f"{present} of the phantom's {volumes} volumes are left",
@@ -115,7 +117,11 @@ def _count(root: Path) -> int:
 def _write_all(root: Path, recipe: Recipe, workers: int) -> None:
     layout = LAYOUTS[recipe.layout]
     exams = layout.exams(recipe.cases, recipe.labelled)
-    log.info("making %d phantom cases (%s); scores on them mean nothing clinically", len(exams), recipe.layout)
+    log.info(
+        "making %d phantom cases (%s); scores on them mean nothing clinically",
+        len(exams),
+        recipe.layout,
+    )
     with ThreadPoolExecutor(workers) as pool:
         jobs = [pool.submit(_write_exam, root, recipe, exam) for exam in exams]
         for done, job in enumerate(as_completed(jobs), 1):

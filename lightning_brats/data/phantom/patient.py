@@ -10,7 +10,7 @@ from lightning_brats.data.phantom.anatomy import make_anatomy
 from lightning_brats.data.phantom.contrast import make_contrasts
 from lightning_brats.data.phantom.fields import Grid, resample
 from lightning_brats.data.phantom.plan import kind_of, plan_tumour
-from lightning_brats.data.phantom.scanner import Scanner, acquire
+from lightning_brats.data.phantom.scanner import STANDARD, Scanner, acquire
 from lightning_brats.data.phantom.tumour import grow_tumour, oedema_field
 
 PREOP_EXTENT = (240.0, 240.0, 155.0)  # mm: BraTS up to 2023
@@ -44,7 +44,7 @@ def make_case(
     seed: int = 0,
     spacing: float = 2.0,
     postop: bool = False,
-    scanner: Scanner = Scanner(),  # noqa: B008 - frozen
+    scanner: Scanner = STANDARD,
     visit: int = 0,
 ) -> PhantomCase:
     """Make one examination, a function of the arguments alone.
@@ -67,9 +67,7 @@ def make_case(
 
     box = full.around(pushed.brain, coarse, margin=2 * _COARSE)
     anatomy = make_anatomy(box, (seed, index, _BRAIN), plan.mass)
-    tumour = grow_tumour(
-        plan, box, anatomy, resample(passed, coarse, box), (seed, index, _SHAPE)
-    )
+    tumour = grow_tumour(plan, box, anatomy, resample(passed, coarse, box), (seed, index, _SHAPE))
     signals = make_contrasts(box, anatomy, tumour, (seed, index, _SIGNAL, visit), scanner.contrast)
     measured = acquire(signals, box, anatomy.brain, (seed, index, _SCAN, visit), scanner)
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from lightning_brats.data.phantom.layouts import LAYOUTS
-from lightning_brats.data.phantom.scanner import Scanner
+from lightning_brats.data.phantom.scanner import STANDARD, Scanner
 from lightning_brats.errors import ConfigError
 
 VERSION = 1
@@ -40,7 +40,7 @@ class Recipe:
     cases: int = 24
     seed: int = 0
     spacing: float = 2.0
-    scanner: Scanner | Mapping[str, float] = Scanner()  # noqa: RUF009 - frozen
+    scanner: Scanner | Mapping[str, float] = STANDARD
     labelled: bool = True
 
     def __post_init__(self) -> None:

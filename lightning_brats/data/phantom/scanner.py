@@ -34,6 +34,9 @@ class Scanner:
     motion: float = 0.0
 
 
+STANDARD = Scanner()
+
+
 def acquire(
     signals: Iterable[np.ndarray],
     grid: Grid,
@@ -80,4 +83,6 @@ def _move(volume: np.ndarray, deviation: float, rng: np.random.Generator) -> np.
     frequency = np.fft.fftfreq(lines)
     shift[np.abs(frequency) < 0.04] = 0  # the middle of k-space sets where the head is
     phase = np.exp(-2j * np.pi * frequency * shift).astype(np.complex64)
-    return np.abs(np.fft.ifft(np.fft.fft(volume, axis=1) * phase[:, None], axis=1)).astype(np.float32)
+    return np.abs(np.fft.ifft(np.fft.fft(volume, axis=1) * phase[:, None], axis=1)).astype(
+        np.float32
+    )

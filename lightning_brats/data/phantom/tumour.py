@@ -18,7 +18,7 @@ from skimage.graph import MCP_Geometric
 from lightning_brats.data.phantom.anatomy import Anatomy
 from lightning_brats.data.phantom.fields import Grid, sigmoid, smooth_field, squared_distance
 from lightning_brats.data.phantom.plan import Lesion, Plan
-from lightning_brats.labels import ET, NETC, RC, SNFH
+from lightning_brats.labels import BACKGROUND, ET, NETC, RC, SNFH
 
 
 @dataclass(frozen=True)
@@ -49,6 +49,17 @@ def oedema_field(plan: Plan, grid: Grid, anatomy: Anatomy, seed: Sequence[int]) 
     return ndimage.gaussian_filter(passed.astype(np.float32), 0.6)
 
 
+@dataclass(frozen=True)
+class _Levels:
+    """Signed distances in mm (X, Y, Z), positive inside; `silent` above 0 does not enhance."""
+
+    swelling: np.ndarray
+    core: np.ndarray
+    dead: np.ndarray
+    silent: np.ndarray
+    hole: np.ndarray
+
+
 def grow_tumour(
     plan: Plan, grid: Grid, anatomy: Anatomy, passed: np.ndarray, seed: Sequence[int]
 ) -> Tumour:
@@ -62,24 +73,44 @@ def grow_tumour(
         seed: Of the patient.
     """
     rng = np.random.default_rng(seed)
+    levels = _grow(plan, grid, anatomy, passed, rng)
+    cavity = sigmoid(levels.hole / 0.6) * anatomy.brain
+    left = anatomy.brain * (1 - cavity)
+    oedema = sigmoid(np.maximum(levels.swelling, levels.core) / 2) * left
+    core = sigmoid(levels.core / 0.7) * left
+    enhancing = core * sigmoid(-levels.dead / 0.6) * sigmoid(-levels.silent)
+    mask = _delineate(levels, smooth_field(grid, 9, rng)) * anatomy.brain
+    return Tumour(oedema, core, enhancing, cavity, mask)
+
+
+def _grow(
+    plan: Plan, grid: Grid, anatomy: Anatomy, passed: np.ndarray, rng: np.random.Generator
+) -> _Levels:
     bend = [smooth_field(grid, 14, rng) for _ in range(3)]
     rough, uneven, pockets = (smooth_field(grid, w, rng) for w in (5, 11, 8))
-    gaps = smooth_field(grid, 22, rng)
-    core = np.full(grid.shape, -50, np.float32)
-    dead = core.copy()
+    silent = 5 * (smooth_field(grid, 22, rng) - 1.3)
+    if max(lesion.radius for lesion in plan.lesions) < 12:
+        silent = np.full_like(silent, -10)  # a small rim that enhances in parts would vanish
+    core, dead, hole = (np.full(grid.shape, -50, np.float32) for _ in range(3))
     for lesion in plan.lesions:
         depth = _depth(grid, lesion, bend, rng) + 0.7 * rough - 5 * anatomy.csf
-        inner = depth - lesion.rim * np.exp(0.4 * uneven) + 1.2 * pockets
-        core = np.maximum(core, depth)
-        dead = np.maximum(dead, inner if lesion.rim else depth)
-    hole = np.full_like(core, -50)
+        rim = lesion.rim * np.exp(0.4 * uneven) - 1.2 * pockets if lesion.rim else -10
+        core, dead = np.maximum(core, depth), np.maximum(dead, depth - rim)
     if plan.cavity is not None:
         hole = _depth(grid, plan.cavity, bend, rng) + 0.4 * rough
     swelling = passed - 9 * anatomy.grey - 22 * anatomy.csf + 1.2 * rough
-    # Parts of a large rim do not enhance; a small one would vanish.
-    large = max(lesion.radius for lesion in plan.lesions) > 12
-    rim = sigmoid(5 * (1.3 - gaps)) if large else np.ones_like(gaps)
-    return _compose(anatomy, swelling, core, dead, rim, hole)
+    return _Levels(swelling, core, dead, silent, hole)
+
+
+def _delineate(levels: _Levels, doubt: np.ndarray) -> np.ndarray:
+    """Labels as a rater draws them: off by about a millimetre here and there."""
+    core = levels.core + 0.5 * doubt > 0
+    alive = (levels.dead + 0.5 * doubt < 0) & (levels.silent < 0)
+    mask = np.where(levels.swelling + 1.2 * doubt > 0, SNFH, BACKGROUND).astype(np.uint8)
+    mask[core] = NETC
+    mask[core & alive] = ET
+    mask[levels.hole > 0] = RC
+    return mask
 
 
 def _depth(
@@ -89,30 +120,9 @@ def _depth(
     stretch = np.exp(rng.normal(0, 0.16, 3))
     axes, _ = np.linalg.qr(rng.standard_normal((3, 3)))
     form = (axes * stretch).T.astype(np.float32)
-    points = [
+    x, y, z = (
         axis - c + 0.25 * lesion.radius * b
         for axis, c, b in zip(grid.axes, lesion.centre, bend, strict=True)
-    ]
-    squared = sum((row[0] * points[0] + row[1] * points[1] + row[2] * points[2]) ** 2 for row in form)
+    )
+    squared = sum((row[0] * x + row[1] * y + row[2] * z) ** 2 for row in form)
     return lesion.radius - np.sqrt(squared)
-
-
-def _compose(
-    anatomy: Anatomy,
-    swelling: np.ndarray,
-    core: np.ndarray,
-    dead: np.ndarray,
-    rim: np.ndarray,
-    hole: np.ndarray,
-) -> Tumour:
-    """Level sets in mm → soft parts with borders of a plausible width, and labels."""
-    empty = sigmoid(hole / 0.6) * anatomy.brain
-    inside = sigmoid(core / 0.7) * (1 - empty) * anatomy.brain
-    enhancing = inside * sigmoid(-dead / 0.6) * rim
-    oedema = sigmoid(np.maximum(swelling, core) / 2) * (1 - empty) * anatomy.brain
-    mask = np.zeros(core.shape, np.uint8)
-    mask[oedema > 0.5] = SNFH
-    mask[inside > 0.5] = NETC
-    mask[(inside > 0.5) & (enhancing > 0.5 * inside)] = ET
-    mask[empty > 0.5] = RC
-    return Tumour(oedema, inside, enhancing, empty, mask)

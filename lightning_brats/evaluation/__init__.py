@@ -1,0 +1,15 @@
+"""Scores of saved masks: one code path for our models, a peer's predictions and people's masks."""
+
+from lightning_brats.evaluation.pairing import Pairing, pair_files
+from lightning_brats.evaluation.references import reference_cases
+from lightning_brats.evaluation.scoring import evaluate, write_scores
+from lightning_brats.evaluation.summary import summarise
+
+__all__ = [
+    "Pairing",
+    "evaluate",
+    "pair_files",
+    "reference_cases",
+    "summarise",
+    "write_scores",
+]

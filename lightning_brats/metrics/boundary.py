@@ -1,0 +1,100 @@
+"""Where a prediction errs: signed boundary distances, misclassified voxels, confused labels.
+
+Shapes: `N` surfels, `R` regions, `L` labels, `X Y Z` voxels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from lightning_brats.labels import TISSUES, region_masks
+from lightning_brats.metrics.surface import Spacing, nearest, weighted_percentile
+from lightning_brats.metrics.surfels import surfels
+
+AGREE, MISSED, FALSE = range(3)
+"""Values of an error map."""
+
+
+@dataclass(frozen=True)
+class BoundaryErrors:
+    """Distances of the prediction's surface from the reference's.
+
+    Args:
+        distances: (N,) mm, positive where the prediction reaches beyond the reference, negative
+            where it stays inside; signed infinities where the reference has no surface.
+        areas: (N,) mm² that each distance stands for.
+        points: (N, 3) corners of the voxel grid; voxel `i` spans the corners `i` to `i + 1`.
+    """
+
+    distances: np.ndarray
+    areas: np.ndarray
+    points: np.ndarray
+
+    def percentile(self, share: float) -> float:
+        """Distance (mm) below which this share of the area lies; NaN without a surface."""
+        if not len(self.distances):
+            return float("nan")
+        return weighted_percentile(self.distances, self.areas, share)
+
+    def share_within(self, tolerance: float) -> float:
+        """Share of the area at most `tolerance` mm from the reference; NaN without a surface."""
+        if not len(self.distances):
+            return float("nan")
+        return float(self.areas[np.abs(self.distances) <= tolerance].sum() / self.areas.sum())
+
+
+def boundary_errors(
+    reference: np.ndarray, prediction: np.ndarray, spacing: Spacing
+) -> BoundaryErrors:
+    """Signed distances from every surfel of the prediction to the reference.
+
+    Args:
+        reference: (X, Y, Z) bool.
+        prediction: (X, Y, Z) bool.
+        spacing: Voxel edge lengths in mm.
+    """
+    surface = surfels(prediction, spacing)
+    distances = nearest(surface.points, surfels(reference, spacing).points, spacing)
+    # The voxels around a corner that is not on the reference's surface are all in or all out.
+    inside = np.pad(reference, 1)[tuple(surface.points.T)]
+    return BoundaryErrors(np.where(inside, -distances, distances), surface.weights, surface.points)
+
+
+def error_map(reference: np.ndarray, prediction: np.ndarray, regions: Sequence[str]) -> np.ndarray:
+    """(R, X, Y, Z) uint8: `AGREE`, `MISSED` (only in the reference) or `FALSE` (only predicted).
+
+    Args:
+        reference: (X, Y, Z) internal labels.
+        prediction: (X, Y, Z) internal labels.
+        regions: Names.
+    """
+    first, second = region_masks(reference, regions), region_masks(prediction, regions)
+    return np.where(first == second, AGREE, np.where(first, MISSED, FALSE)).astype(np.uint8)
+
+
+def error_shares(
+    reference: np.ndarray, prediction: np.ndarray, regions: Sequence[str]
+) -> dict[str, dict[str, float]]:
+    """Region → `missed` and `false`, as shares of the voxels in reference or prediction.
+
+    The two and the IoU add up to 1; both are 0 where both masks are empty.
+    """
+    errors = error_map(reference, prediction, regions)
+    either = region_masks(reference, regions) | region_masks(prediction, regions)
+    return {
+        region: {
+            name: float(np.count_nonzero(errors[i] == kind) / max(1, np.count_nonzero(either[i])))
+            for name, kind in (("missed", MISSED), ("false", FALSE))
+        }
+        for i, region in enumerate(regions)
+    }
+
+
+def confusion_matrix(reference: np.ndarray, prediction: np.ndarray) -> np.ndarray:
+    """(L, L) voxels of each label (row: reference, column: prediction), in `TISSUES`' order."""
+    n = len(TISSUES)
+    codes = reference.astype(np.intp).ravel() * n + prediction.ravel()
+    return np.bincount(codes, minlength=n * n).reshape(n, n)

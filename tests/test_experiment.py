@@ -1,0 +1,185 @@
+"""The main job on a tiny phantom, in this process; the command line is in test_commands.py."""
+
+import csv
+import json
+import os
+import signal
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pandas as pd
+import pytest
+import pytorch_lightning as pl
+import torch
+from omegaconf import DictConfig
+
+from lightning_brats import experiment, runs
+from lightning_brats.callbacks import InterruptedRunError
+from lightning_brats.data.phantom import write_phantom
+from lightning_brats.data.sources import load_cases
+from lightning_brats.errors import BratsError, ConfigError, DataError
+
+TINY = (
+    "model.size=tiny",
+    "queue.patch_size=[16,16,16]",
+    "queue.workers=0",
+    "queue.patches_per_volume=2",
+    "trainer.max_epochs=2",
+    "trainer.check_val_every_n_epoch=1",
+    "trainer.threads=1",
+    "trainer.precision=32-true",
+    "tracking=none",
+)
+
+
+@pytest.fixture(scope="session")
+def phantom(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("data") / "phantom"
+    return write_phantom(root, layout="brats2021", cases=6, spacing=6.0)
+
+
+def configure(folder: Path, *overrides: str) -> DictConfig:
+    os.environ.pop(runs.RUN_VARIABLE, None)
+    options = [o for o in TINY if not ("model=fcnn" in overrides and o.startswith("model"))]
+    return experiment.configure(*options, f"runs={folder}", *overrides)
+
+
+def weights(folder: Path) -> dict[str, torch.Tensor]:
+    return torch.load(folder / runs.LAST, weights_only=True)["state_dict"]
+
+
+def test_a_run_leaves_everything_behind(phantom: Path, tmp_path: Path) -> None:
+    folder = experiment.run(configure(tmp_path, f"data.root={phantom}"))
+    assert folder.parent == tmp_path / "attention_unet"
+    for name in ("config.yaml", "environment.json", "split.json", "metrics.csv", "report.html"):
+        assert (folder / name).stat().st_size > 0
+    assert (folder / "checkpoints" / "best.ckpt").exists()
+    assert list((folder / "figures").glob("*.png"))
+    rows = list(csv.DictReader((folder / "metrics.csv").open()))
+    assert [int(row["epoch"]) for row in rows] == [0, 1]
+    assert all(0 <= float(row["val/dice_mean"]) <= 1 for row in rows)
+    scores = pd.read_csv(folder / "evaluation.csv")
+    assert {"case", "patient", "region", "metric", "value"} <= set(scores)
+    assert set(scores["region"]) == {"WT", "TC", "ET"}
+    assert {"dice", "hd95", "sensitivity", "precision"} <= set(scores["metric"])
+    summary = json.loads((folder / "summary.json").read_text())
+    by_hand = scores.query("metric == 'dice' and region == 'WT'")["value"].mean()
+    assert summary["regions"]["WT"]["dice"] == pytest.approx(by_hand)
+    assert summary["parameters"] > 0
+    assert summary["gflops_per_patch"] > 0
+    environment = json.loads((folder / "environment.json").read_text())
+    assert environment["versions"]["torch"] == torch.__version__
+    assert environment["seed"] == 0
+
+
+def test_predictions_lie_on_the_input_s_grid_in_its_coding(phantom: Path, tmp_path: Path) -> None:
+    folder = experiment.run(configure(tmp_path, f"data.root={phantom}", "model=fcnn"))
+    split = json.loads((folder / "split.json").read_text())
+    cases = {case.case: case for case in load_cases(root=phantom).cases}
+    tested = [case for group in split["test"].values() for case in group]
+    assert sorted(p.name for p in (folder / "predictions").iterdir()) == sorted(
+        f"{case}.nii.gz" for case in tested
+    )
+    for case in tested:
+        saved = nib.load(folder / "predictions" / f"{case}.nii.gz")
+        source = nib.load(cases[case].images["t1c"].path)
+        assert saved.shape == source.shape
+        assert np.allclose(saved.affine, source.affine)
+        assert set(np.unique(np.asarray(saved.dataobj))) <= {0, 1, 2, 4}
+
+
+class InterruptAt(pl.Callback):
+    """Sends this process a signal after a step."""
+
+    def __init__(self, step: int, number: int = signal.SIGINT) -> None:
+        self.step, self.number = step, number
+
+    def on_train_batch_start(self, trainer: pl.Trainer, *args) -> None:
+        if trainer.global_step == self.step:
+            os.kill(os.getpid(), self.number)
+
+
+@pytest.mark.parametrize(("step", "number"), [(3, signal.SIGINT), (5, signal.SIGTERM)])
+def test_a_stopped_run_goes_on_to_the_same_weights(
+    phantom: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: int, number: int
+) -> None:
+    options = (f"data.root={phantom}", "model.dropout=0.2")
+    whole = experiment.run(configure(tmp_path / "whole", *options))
+
+    original = experiment._trainer
+
+    def interrupted(*args) -> pl.Trainer:
+        trainer = original(*args)
+        trainer.callbacks.insert(0, InterruptAt(step, number))
+        return trainer
+
+    monkeypatch.setattr(experiment, "_trainer", interrupted)
+    with pytest.raises(InterruptedRunError, match="resume=auto"):
+        experiment.run(configure(tmp_path / "stopped", *options))
+    monkeypatch.setattr(experiment, "_trainer", original)
+    resumed = experiment.run(configure(tmp_path / "stopped", *options, "resume=auto"))
+    first, second = weights(whole), weights(resumed)
+    assert all(torch.equal(first[name], second[name]) for name in first)
+    assert len(list((tmp_path / "stopped" / "attention_unet").iterdir())) == 1
+    table = [pd.read_csv(folder / "metrics.csv") for folder in (whole, resumed)]
+    assert table[0]["epoch"].tolist() == table[1]["epoch"].tolist()
+    assert np.allclose(table[0]["val/dice_mean"], table[1]["val/dice_mean"])
+
+
+def test_resuming_with_other_settings_is_refused(phantom: Path, tmp_path: Path) -> None:
+    root = f"data.root={phantom}"
+    folder = experiment.build(configure(tmp_path, root)).folder
+    (folder / "checkpoints").mkdir()
+    (folder / runs.LAST).write_bytes(b"x")
+    with pytest.raises(ConfigError, match=r"optimizer\.lr: 0\.005 → 0\.1"):
+        experiment.run(configure(tmp_path, root, "optimizer.lr=0.1", f"resume={folder}"))
+
+
+def test_resume_auto_starts_anew_where_nothing_stopped(phantom: Path, tmp_path: Path) -> None:
+    built = experiment.build(configure(tmp_path, f"data.root={phantom}", "resume=auto"))
+    assert not built.resumed
+
+
+def test_slices_and_a_softmax_head(phantom: Path, tmp_path: Path) -> None:
+    options = ("model.spatial_dims=2", "queue.patch_size=[24,24,1]", "head=labels")
+    folder = experiment.run(configure(tmp_path, f"data.root={phantom}", *options))
+    assert (folder / "report.html").exists()
+
+
+def test_postoperative_data_have_a_cavity(tmp_path: Path) -> None:
+    root = write_phantom(tmp_path / "p", layout="brats2024-gli", cases=6, spacing=6.0)
+    folder = experiment.run(configure(tmp_path, f"data.root={root}"))
+    assert "RC" in json.loads((folder / "summary.json").read_text())["regions"]
+
+
+@pytest.mark.parametrize(
+    ("overrides", "words"),
+    [
+        (["data.root=/no/such/folder"], "/no/such/folder"),
+        (["data=table"], "data.table"),
+        (["data.labels=brats1999"], "brats1999"),
+        (["split.file=/no/such/split.json"], "/no/such/split.json"),
+        (["resume=/no/such/run"], "/no/such/run"),
+        (["preprocess.normalisation=zscor"], "zscore or minmax"),
+    ],
+)
+def test_bad_input_is_named_before_training(
+    tmp_path: Path, phantom: Path, overrides: list[str], words: str
+) -> None:
+    where = [] if any("data" in o for o in overrides) else [f"data.root={phantom}"]
+    where += [f"data.root={phantom}"] if overrides == ["data.labels=brats1999"] else []
+    with pytest.raises(BratsError) as error:
+        experiment.build(configure(tmp_path, *where, *overrides))
+    assert words in str(error.value)
+    assert not list(tmp_path.glob("attention_unet/*"))
+
+
+def test_a_bad_case_is_named_before_training(tmp_path: Path) -> None:
+    root = write_phantom(tmp_path / "p", cases=6, spacing=6.0)
+    victim = next(root.rglob("*_t2.nii.gz"))
+    victim.write_bytes(victim.read_bytes()[:200])
+    with pytest.raises(DataError, match="truncated") as error:
+        experiment.run(configure(tmp_path, f"data.root={root}"))
+    assert victim.name in str(error.value)
+    assert not list(tmp_path.rglob("*.ckpt"))
