@@ -58,8 +58,8 @@ class EpochTable(pl.Callback):
             return
         seconds = self.state_dict()["seconds"]
         validated = _validates(trainer)
-        batch = getattr(trainer.datamodule, "settings", None)
-        patches = trainer.num_training_batches * (batch.batch_size if batch else 1)
+        data = _data(trainer)
+        patches = trainer.num_training_batches * (data.settings.batch_size if data else 1)
         row: dict[str, Any] = {
             "epoch": trainer.current_epoch,
             "step": trainer.global_step,
@@ -264,9 +264,14 @@ def _known(values: dict[str, float], name: str, wanted: bool) -> float | str:
     return values[name] if wanted and name in values else ""
 
 
+def _data(trainer: pl.Trainer) -> BratsDataModule | None:
+    data = getattr(trainer, "datamodule", None)
+    return data if isinstance(data, BratsDataModule) else None
+
+
 def _waited(trainer: pl.Trainer) -> float:
-    data = trainer.datamodule
-    return data.queue.waited if isinstance(data, BratsDataModule) and data.queue else 0.0
+    data = _data(trainer)
+    return data.queue.waited if data and data.queue else 0.0
 
 
 def _line(trainer: pl.Trainer, loss: float) -> str:

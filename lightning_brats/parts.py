@@ -7,8 +7,15 @@ from typing import Any
 
 from hydra.errors import InstantiationException
 from hydra.utils import instantiate
+from omegaconf import OmegaConf
 
 from lightning_brats.errors import BratsError, ConfigError
+
+
+def plain(config: Any) -> dict[str, Any]:
+    """A group of the configuration as plain types, interpolations resolved."""
+    container: Any = OmegaConf.to_container(config, resolve=True)
+    return container
 
 
 def build(part: Any, **extra: Any) -> Any:

@@ -19,6 +19,7 @@ from lightning_brats import __version__
 from lightning_brats.data.audit import check_writable
 from lightning_brats.errors import ConfigError
 from lightning_brats.machine import Machine
+from lightning_brats.parts import plain
 
 RUN_VARIABLE = "LIGHTNING_BRATS_RUN"
 """Tells the processes of a distributed run the folder that the first one made."""
@@ -125,9 +126,8 @@ def _check_same(cfg: DictConfig, folder: Path) -> None:
 
 def flat(cfg: Any, prefix: str = "") -> dict[str, Any]:
     """`{"queue.batch_size": 2, …}` of a nested configuration."""
-    plain = OmegaConf.to_container(cfg, resolve=True) if OmegaConf.is_config(cfg) else cfg
     out: dict[str, Any] = {}
-    for key, value in plain.items():
+    for key, value in (plain(cfg) if OmegaConf.is_config(cfg) else cfg).items():
         name = f"{prefix}{key}"
         out |= flat(value, f"{name}.") if isinstance(value, dict) else {name: value}
     return out

@@ -74,6 +74,7 @@ class SegmentationTask(pl.LightningModule):
         table = torch.zeros(len(self.regions), len(TISSUES), dtype=torch.bool)
         for row, region in enumerate(self.regions):
             table[row, list(REGIONS[region])] = True
+        self._membership: Tensor
         self.register_buffer("_membership", table, persistent=False)
         self._scores: list[Tensor] = []
 
@@ -142,7 +143,7 @@ class SegmentationTask(pl.LightningModule):
         """Probabilities (K, x, y, z) of a volume (1, C, x, y, z), by sliding window."""
         return self.inference(self, image[0].to(self.device), head=self.head)
 
-    def configure_optimizers(self) -> dict[str, Any]:
+    def configure_optimizers(self) -> Any:
         """Optimiser over parameter groups, and its schedule."""
         decay = getattr(self.optimizer, "keywords", {}).get("weight_decay", 0.0)
         optimizer = self.optimizer(parameter_groups(self.net, decay))

@@ -24,9 +24,8 @@ def command(script: str, *arguments: str) -> list[str]:
 
 
 def call(script: str, *arguments: str, cwd: Path, **settings) -> subprocess.CompletedProcess:
-    return subprocess.run(
-        command(script, *arguments), cwd=cwd, capture_output=True, text=True, timeout=240, **settings
-    )
+    typed = command(script, *arguments)
+    return subprocess.run(typed, cwd=cwd, capture_output=True, text=True, timeout=240, **settings)
 
 
 @pytest.fixture(scope="module")

@@ -146,8 +146,9 @@ class Cache:
                 if progress:
                     progress(done, len(missing))
         else:
-            # Spawned, not forked: the caller may already hold torch's threads.
-            context = multiprocessing.get_context("spawn")
+            # Forked where possible: spawned workers would run a notebook-style script once more.
+            method = "fork" if "fork" in multiprocessing.get_all_start_methods() else "spawn"
+            context = multiprocessing.get_context(method)
             with ProcessPoolExecutor(min(workers, len(missing)), mp_context=context) as pool:
                 futures = [pool.submit(self.get, case) for case in missing]
                 try:

@@ -9,6 +9,7 @@ import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import nibabel as nib
 import numpy as np
@@ -116,7 +117,7 @@ def read_nifti(path: Path, case: str | None = None) -> tuple[np.ndarray, np.ndar
     if not path.exists():
         raise DataError("file not found", case=case, file=path, remedy="restore the file")
     try:
-        image = nib.load(path)
+        image: Any = nib.load(path)
         return np.asanyarray(image.dataobj), np.asarray(image.affine, np.float64)
     except _UNREADABLE as error:
         raise DataError(

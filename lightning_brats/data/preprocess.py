@@ -54,7 +54,8 @@ class Geometry:
         orientation = self._orientation()
         canonical = tuple(self.shape[int(axis)] for axis in np.argsort(orientation[:, 0]))
         full = np.zeros((*array.shape[:-3], *canonical), array.dtype)
-        full[(..., *(slice(low, high) for low, high in self.box))] = array
+        inside: tuple[Any, ...] = (..., *(slice(low, high) for low, high in self.box))
+        full[inside] = array
         target = nib.orientations.axcodes2ornt("RAS")
         return _turn(full, nib.orientations.ornt_transform(target, orientation))
 

@@ -1,8 +1,8 @@
 """A TorchIO queue whose workers read patches instead of volumes.
 
 TorchIO's own queue loads and transforms whole volumes in workers and sends them to the trainer,
-which cuts patches there. Here a worker maps the cached volume, reads the patch's region alone (with a
-margin for spatial transforms), augments it with any TorchIO transform and sends half-precision
+which cuts patches there. Here a worker maps the cached volume, reads the patch's region alone (with
+a margin for spatial transforms), augments it with any TorchIO transform and sends half-precision
 patches through shared memory. Workers live as long as the queue and run ahead across epochs, so
 there is no gap while the queue refills; what is in flight never exceeds `max_bytes`.
 
@@ -14,6 +14,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -100,13 +101,13 @@ class PatchDataset(Dataset):
             mask=tio.LabelMap(tensor=labels),
             case=case.meta["case"],
         )
-        return self._augment(subject, request.seed) if self.transform else subject
+        return self._augment(subject, self.transform, request.seed) if self.transform else subject
 
-    def _augment(self, subject: tio.Subject, seed: int) -> tio.Subject:
+    def _augment(self, subject: Any, transform: tio.Transform, seed: int) -> tio.Subject:
         subject.image.set_data(subject.image.data.float())
         with torch.random.fork_rng(devices=[]):  # TorchIO draws from torch's global generator
             torch.manual_seed(seed)
-            subject = self.transform(subject)
+            subject = transform(subject)
         inner = tuple(slice(m, m + p) for m, p in zip(self.margin, self.patch_size, strict=True))
         for name, dtype in (("image", torch.float16), ("mask", torch.uint8)):
             subject[name].set_data(subject[name].data[(slice(None), *inner)].to(dtype))
@@ -250,5 +251,5 @@ def collate(subjects: Sequence[tio.Subject]) -> dict[str, torch.Tensor | list[st
     return {
         "image": torch.stack([s.image.data for s in subjects]),
         "mask": torch.stack([s.mask.data for s in subjects]),
-        "case": [s["case"] for s in subjects],
+        "case": [str(s["case"]) for s in subjects],
     }

@@ -13,21 +13,29 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from lightning_brats.data.audit import check_writable
+from lightning_brats.errors import ConfigError
 from lightning_brats.evaluation.pairing import pair_files
 from lightning_brats.evaluation.references import reference_cases
 from lightning_brats.evaluation.scoring import evaluate, write_scores
 from lightning_brats.evaluation.summary import summarise
+from lightning_brats.metrics import METRICS
 
-SHOWN: Mapping[str, str] = {
-    "dice": "Dice",
-    "hd95": "HD95 (mm)",
-    "sensitivity": "sensitivity",
-    "precision": "precision",
-    "lesion_dice": "lesion Dice",
-    "lesion_hd95": "lesion HD95 (mm)",
-    "instance_f1": "instance F1",
+TABLES: Mapping[str, Mapping[str, str]] = {
+    "whole volume": {
+        "dice": "Dice",
+        "hd95": "HD95 (mm)",
+        "sensitivity": "sensitivity",
+        "precision": "precision",
+    },
+    "lesion-wise": {
+        "lesion_dice": "Dice",
+        "lesion_hd95": "HD95 (mm)",
+        "lesion_fn": "missed",
+        "lesion_fp": "invented",
+        "instance_f1": "instance F1",
+    },
 }
-"""Metrics of the printed table, where the protocol has them."""
+"""Printed tables: title → metric → heading; a metric that the protocol lacks has no column."""
 
 
 def run(cfg: DictConfig) -> dict[str, Any]:
@@ -39,7 +47,12 @@ def run(cfg: DictConfig) -> dict[str, Any]:
     Raises:
         BratsError: Something the user can put right.
     """
-    labels = OmegaConf.to_container(cfg.labels) if OmegaConf.is_config(cfg.labels) else cfg.labels
+    if missing := sorted(OmegaConf.missing_keys(cfg)):
+        raise ConfigError(
+            f"not given: {', '.join(missing)}",
+            remedy="python experiments/evaluate.py predictions=DIR references=DIR",
+        )
+    labels: Any = OmegaConf.to_container(cfg)["labels"]  # type: ignore[call-overload, index]
     output = Path(cfg.output or cfg.predictions)
     check_writable(output)
     cases = reference_cases(Path(cfg.references), labels)
@@ -72,37 +85,45 @@ def _progress() -> Progress:
 
 def _print(summary: Mapping[str, Any], output: Path) -> None:
     console = Console(highlight=False, soft_wrap=True)
-    console.print(_table(summary))
+    console.print(
+        f"{summary['protocol']}: {_plural(summary['cases'], 'case')} of "
+        f"{_plural(summary['patients'], 'patient')}, mean and its 95 % interval"
+    )
+    for title, headings in TABLES.items():
+        _print_table(console, summary["regions"], title, headings)
     for name, text in (
-        ("missing", "cases have no prediction and score as if nothing had been predicted"),
-        ("extra", "files belong to no case"),
+        ("missing", "without a prediction, scored as if nothing had been predicted"),
+        ("extra", "left over, which belong to no case"),
     ):
         names = [Path(item).name for item in summary[name]]
         if names:
+            noun = _plural(len(names), "case" if name == "missing" else "file")
             more = ", …" if len(names) > 5 else ""
-            console.print(f"[yellow]{len(names)} {text}: {', '.join(names[:5])}{more}[/]")
+            console.print(f"[yellow]{noun} {text}: {', '.join(names[:5])}{more}[/]")
     lost = sum(metrics["hd95"]["infinite"] for metrics in summary["regions"].values())
     if lost:
         console.print(
-            f"{lost} HD95 are infinite (one mask empty) and count as {summary['penalty_mm']:g} mm"
+            f"{lost} infinite HD95 (one mask empty) counted as {summary['penalty_mm']:g} mm"
         )
-    console.print(f"scores  {output / 'evaluation.csv'}")
+    console.print(f"scores in {output / 'evaluation.csv'}")
 
 
-def _table(summary: Mapping[str, Any]) -> Table:
-    regions = summary["regions"]
-    metrics = [m for m in SHOWN if any(m in found for found in regions.values())]
-    table = Table(
-        title=f"{summary['protocol']}, {summary['cases']} cases of {summary['patients']} patients: "
-        "mean [95 % interval]"
-    )
+def _print_table(
+    console: Console, regions: Mapping[str, Any], title: str, headings: Mapping[str, str]
+) -> None:
+    shown = [m for m in headings if any(m in found for found in regions.values())]
+    if not shown:
+        return
+    table = Table(title=title, title_justify="left")
     table.add_column("region")
-    for metric in metrics:
-        table.add_column(SHOWN[metric], justify="right")
+    for metric in shown:
+        table.add_column(headings[metric], justify="right")
     for region, found in regions.items():
-        cells = [_cell(found[m], 1 if "HD95" in SHOWN[m] else 3) for m in metrics]
+        # Shares with three decimals; distances and mean counts with one.
+        coarse = [bool(METRICS[m].unit) or m.endswith(("_fp", "_fn")) for m in shown]
+        cells = [_cell(found[m], 1 if c else 3) for m, c in zip(shown, coarse, strict=True)]
         table.add_row(region, *cells)
-    return table
+    console.print(table)
 
 
 def _cell(figures: Mapping[str, Any], digits: int) -> str:
@@ -111,4 +132,8 @@ def _cell(figures: Mapping[str, Any], digits: int) -> str:
     text = f"{figures['mean']:.{digits}f}"
     if figures["low"] is None:
         return text
-    return f"{text} \\[{figures['low']:.{digits}f}, {figures['high']:.{digits}f}]"
+    return f"{text}\n\\[{figures['low']:.{digits}f}, {figures['high']:.{digits}f}]"
+
+
+def _plural(count: int, noun: str) -> str:
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"

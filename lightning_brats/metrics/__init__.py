@@ -78,5 +78,9 @@ def score_case(
         regions = rules.regions
         if protocol == "legacy" and pair.holds(RC):
             regions = (*regions, "RC")
-    scores, rows = rules.score(pair, regions)
+    found, rows = rules.score(pair, regions)
+    scores = {
+        region: {name: values[name] for name in METRICS if name in values}
+        for region, values in found.items()
+    }
     return (scores, rows) if lesions else scores

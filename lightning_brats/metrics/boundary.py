@@ -78,19 +78,17 @@ def error_map(reference: np.ndarray, prediction: np.ndarray, regions: Sequence[s
 def error_shares(
     reference: np.ndarray, prediction: np.ndarray, regions: Sequence[str]
 ) -> dict[str, dict[str, float]]:
-    """Region → `missed` and `false`, as shares of the voxels in reference or prediction.
+    """Region → `missed` and `false`: shares of the voxels that either mask holds.
 
     The two and the IoU add up to 1; both are 0 where both masks are empty.
     """
-    errors = error_map(reference, prediction, regions)
-    either = region_masks(reference, regions) | region_masks(prediction, regions)
-    return {
-        region: {
-            name: float(np.count_nonzero(errors[i] == kind) / max(1, np.count_nonzero(either[i])))
-            for name, kind in (("missed", MISSED), ("false", FALSE))
-        }
-        for i, region in enumerate(regions)
-    }
+    shares = {}
+    for region in regions:
+        first, second = (region_masks(v, [region])[0] for v in (reference, prediction))
+        missed, false = int((first & ~second).sum()), int((second & ~first).sum())
+        either = max(1, int((first | second).sum()))
+        shares[region] = {"missed": missed / either, "false": false / either}
+    return shares
 
 
 def confusion_matrix(reference: np.ndarray, prediction: np.ndarray) -> np.ndarray:

@@ -29,9 +29,8 @@ class Objects:
 
     def sizes(self) -> np.ndarray:
         """(n + 1,) voxels of each object; entry 0 is 0."""
-        return sum(
-            np.bincount(labels[labels != 0], minlength=self.count + 1) for labels in self.labels
-        )
+        counts = [np.bincount(part[part != 0], minlength=self.count + 1) for part in self.labels]
+        return np.sum(counts, axis=0)
 
     def renumber(self, numbers: np.ndarray) -> Objects:
         """Object `i` becomes `numbers[i]`; 0 removes it, and equal numbers merge."""

@@ -5,6 +5,7 @@ Shapes: `n` reference objects, `m` predicted ones.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from functools import cached_property
 
 import numpy as np
@@ -104,7 +105,9 @@ class RegionPair:
         borders = [self._surface(border_voxels, x) for x in both]
         return [(first, second), (borders[0], borders[1])]
 
-    def _surface(self, extract, labels: list[np.ndarray]) -> Surface:
+    def _surface(
+        self, extract: Callable[[np.ndarray], Surface], labels: Sequence[np.ndarray]
+    ) -> Surface:
         parts = zip(labels, self.case.crops, strict=True)
         return Surface.join([extract(part).shift(crop.origin) for part, crop in parts])
 

@@ -84,7 +84,8 @@ def weighted_percentile(values: np.ndarray, weights: np.ndarray, share: float) -
     order = np.lexsort((weights, values))
     weights = weights[order]
     cumulative = np.cumsum(weights) / np.sum(weights)
-    return float(values[order[min(np.searchsorted(cumulative, share), len(values) - 1)]])
+    place = min(int(np.searchsorted(cumulative, share)), len(values) - 1)
+    return float(values[order[place]])
 
 
 def nearest(

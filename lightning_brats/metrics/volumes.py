@@ -88,7 +88,8 @@ def label_pair(reference: Volume, prediction: Volume, spacing: Spacing | None) -
     arrays, affines, zooms = zip(*map(_read, (reference, prediction)), strict=True)
     _check_grids(arrays, affines, names)
     first, second = (_labels(array, name) for array, name in zip(arrays, names, strict=True))
-    spacing = spacing or zooms[0] or (1.0, 1.0, 1.0)
+    if spacing is None:
+        spacing = zooms[0] or (1.0, 1.0, 1.0)
     if len(spacing) != 3 or not all(np.isfinite(s) and s > 0 for s in spacing):
         raise DataError(f"the spacing is {spacing}, expected three positive lengths in mm")
     crops = tuple(
@@ -103,7 +104,7 @@ def _read(volume: Volume) -> tuple[np.ndarray, np.ndarray | None, Spacing | None
         return np.asarray(volume), None, None
     try:
         image = nib.load(volume)
-        zooms = tuple(float(z) for z in image.header.get_zooms()[:3])
+        zooms = tuple(float(z) for z in image.header.get_zooms()[:3])  # type: ignore[attr-defined]
         return np.asanyarray(image.dataobj), np.asarray(image.affine), zooms  # type: ignore
     except (nib.filebasedimages.ImageFileError, OSError, EOFError, zlib.error) as error:
         raise DataError(

@@ -83,7 +83,7 @@ def test_a_full_disk_leaves_nothing_behind(cache: Cache, case: Case, monkeypatch
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(module.np, "savez", full)
-    with pytest.raises(DataError, match="case_0.*disk is full") as error:
+    with pytest.raises(DataError, match=r"case_0.*disk is full") as error:
         cache.get(case)
     assert "data.cache" in str(error.value)
     assert entries(cache) == []

@@ -36,7 +36,7 @@ def test_brain_is_everything_but_zero_and_negative_values_belong_to_it(case: Cas
 def test_truncated_file_is_named(case: Case) -> None:
     path = case.images["t2w"].path
     path.write_bytes(path.read_bytes()[:400])
-    with pytest.raises(DataError, match="case_0.*truncated") as error:
+    with pytest.raises(DataError, match=r"case_0.*truncated") as error:
         read_case(case)
     assert str(path) in str(error.value)
     assert "remedy" in str(error.value)

@@ -58,10 +58,10 @@ def _parse(arguments: Sequence[str]) -> dict[str, Any]:
     try:
         given = OmegaConf.from_dotlist(list(arguments))
         settings = OmegaConf.merge(OmegaConf.structured(_Settings), given)
+        return vars(OmegaConf.to_object(settings))
     except OmegaConfBaseException as error:
         problem = f"{error.full_key}: {str(error).splitlines()[0]}"
         raise ConfigError(problem, remedy=_choices()) from error
-    return dict(OmegaConf.to_container(settings))
 
 
 def _choices() -> str:

@@ -71,17 +71,17 @@ def make_anatomy(grid: Grid, seed: Sequence[int], mass: Sequence[Lens] = ()) -> 
     matrix, shift = _affine(rng)
     widening = Lens(_VENTRICLES, rng.uniform(0.0, 0.35), 24.0)
     atrophy, outline = rng.uniform(0.3, 1.5), rng.uniform(*_OUTLINE)
-    elastic = [sum(a * smooth_field(grid, w, rng) for a, w in _OCTAVES) for _ in range(3)]
+    elastic = [_octaves(grid, rng) for _ in range(3)]
     head = _sample(brain_map, _coordinates(grid, elastic, (), matrix, shift))
     inside = _coordinates(grid, elastic, (widening, *mass), matrix, shift)
     grey, white = _sample(grey_map, inside), _sample(white_map, inside)
     csf = (1 + atrophy) * np.clip(1 - grey - white, 0, 1)
     # One person's cortex is crisper than the mean of 152: a power sharpens the soft borders.
-    sharp = [part**1.7 for part in (csf, grey, white)]
+    csf, grey, white = (part**1.7 for part in (csf, grey, white))
     brain = head > outline
-    scale = brain / np.maximum(sum(sharp), 1e-6)
+    scale = brain / np.maximum(csf + grey + white, 1e-6)
     edge = np.where(brain, np.clip((1 - head) / (1 - outline), 0, 1), 0)
-    return Anatomy(*(part * scale for part in sharp), brain, edge)
+    return Anatomy(csf * scale, grey * scale, white * scale, brain, edge)
 
 
 @lru_cache(maxsize=1)
@@ -93,8 +93,19 @@ def _templates() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     parts, _ = ndimage.label(head)
     head = parts == np.bincount(parts[head]).argmax()  # drops a stray piece of optic nerve
     blurred = ndimage.gaussian_filter(head.astype(np.float32), 3.0)
-    grey, white, blurred = (np.rint(255 * m).astype(np.uint8) for m in (grey, white, blurred))
-    return grey, white, blurred
+    return _bytes(grey), _bytes(white), _bytes(blurred)
+
+
+def _bytes(fraction: np.ndarray) -> np.ndarray:
+    return np.rint(255 * fraction).astype(np.uint8)
+
+
+def _octaves(grid: Grid, rng: np.random.Generator) -> np.ndarray:
+    """One component (X, Y, Z) of the elastic displacement in mm."""
+    displacement = np.zeros(grid.shape, np.float32)
+    for amplitude, wavelength in _OCTAVES:
+        displacement += amplitude * smooth_field(grid, wavelength, rng)
+    return displacement
 
 
 def _affine(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:

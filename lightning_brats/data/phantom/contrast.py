@@ -24,6 +24,7 @@ _SIGNAL = {
     "t2w": (1.30, 0.74, 0.54, 1.08, 1.15, 0.95, 0.82, 1.28, 0.30),
     "t2f": (0.20, 0.70, 0.60, 1.12, 0.55, 0.98, 0.90, 0.26, 0.45),
 }
+_LESION_GAIN = {"t1n": -0.08, "t1c": -0.08, "t2w": 0.22, "t2f": 0.34}  # white-matter lesions
 
 
 def make_contrasts(
@@ -59,16 +60,12 @@ def make_contrasts(
         yield np.maximum(signal * texture, 0.02)
 
 
-_LESION_GAIN = {"t1n": -0.08, "t1c": -0.08, "t2w": 0.22, "t2f": 0.34}
-
-
 def _parts(anatomy: Anatomy, tumour: Tumour, wet: float) -> list[np.ndarray]:
     """Fractions of a voxel that each row of `_SIGNAL` but the vessels has; they add up to 1."""
-    healthy = 1 - np.maximum(tumour.oedema, np.maximum(tumour.core, tumour.cavity))
-    swollen = np.clip(tumour.oedema - tumour.core, 0, 1)
+    swollen = np.maximum(tumour.oedema - tumour.core, 0)
     core = tumour.core - tumour.enhancing
-    rest = 1 - healthy - swollen - tumour.core - tumour.cavity  # of soft borders that overlap
-    tissue = healthy + 0.25 * swollen + rest
+    # Swollen tissue keeps a quarter of its own signal, so that its pattern shows.
+    tissue = 1 - tumour.core - tumour.cavity - 0.75 * swollen
     return [
         anatomy.csf * tissue,
         anatomy.grey * tissue,

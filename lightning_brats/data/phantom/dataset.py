@@ -16,7 +16,8 @@ import numpy as np
 from nibabel.orientations import apply_orientation, axcodes2ornt, inv_ornt_aff, io_orientation
 
 from lightning_brats.data.case import write_mask
-from lightning_brats.data.phantom.layouts import LAYOUTS, Exam
+from lightning_brats.data.phantom.exam import Exam
+from lightning_brats.data.phantom.layouts import LAYOUTS
 from lightning_brats.data.phantom.patient import make_case
 from lightning_brats.data.phantom.recipe import Recipe
 from lightning_brats.data.phantom.scanner import STANDARD, Scanner
@@ -43,8 +44,8 @@ def write_phantom(
 ) -> Path:
     """Write a data set, or return at once where it is already there.
 
-    Written to a folder beside `root` and renamed, so that `root` is complete or absent even if
-    the process dies or another one writes the same.
+    It is written beside `root` and renamed, so that `root` is complete or absent even if the
+    process dies or another one writes the same.
 
     Args:
         root: Folder to be made.
@@ -63,12 +64,13 @@ def write_phantom(
         ConfigError: A parameter is unknown or out of range.
         DataError: `root` holds something else.
     """
-    recipe, root = Recipe(layout, cases, seed, spacing, scanner, labelled), Path(root)
+    recipe = Recipe(layout, cases, seed, spacing, Scanner.of(scanner), labelled)
+    root = Path(root)
     if _is_written(root, recipe):
         return root
     root.parent.mkdir(parents=True, exist_ok=True)
     partial = Path(tempfile.mkdtemp(prefix=f".{root.name}-", dir=root.parent))
-    partial.chmod(0o755)
+    partial.chmod(0o755)  # mkdtemp makes it private
     try:
         _write_all(partial, recipe, workers or min(_MOST_WORKERS, os.cpu_count() or 1))
         try:
@@ -94,7 +96,7 @@ def _is_written(root: Path, recipe: Recipe) -> bool:
     if not record.is_file():
         raise DataError("the folder is not empty and not a phantom", file=root, remedy=remedy)
     found, wanted = json.loads(record.read_text()), recipe.record
-    volumes = found.pop("volumes")
+    volumes = found.pop("volumes", 0)
     changed = [key for key in {**found, **wanted} if found.get(key) != wanted.get(key)]
     if changed:
         differences = ", ".join(f"{k} {found.get(k)} instead of {wanted.get(k)}" for k in changed)
@@ -117,16 +119,12 @@ def _count(root: Path) -> int:
 def _write_all(root: Path, recipe: Recipe, workers: int) -> None:
     layout = LAYOUTS[recipe.layout]
     exams = layout.exams(recipe.cases, recipe.labelled)
-    log.info(
-        "making %d phantom cases (%s); scores on them mean nothing clinically",
-        len(exams),
-        recipe.layout,
-    )
+    log.info("making %d phantom cases; scores on them mean nothing clinically", len(exams))
     with ThreadPoolExecutor(workers) as pool:
         jobs = [pool.submit(_write_exam, root, recipe, exam) for exam in exams]
         for done, job in enumerate(as_completed(jobs), 1):
             log.info("phantom case %d of %d: %s", done, len(exams), job.result())
-    layout.finish(root, exams)
+    layout.finish(root, [(exam, layout.files(exam)) for exam in exams])
     record = {**recipe.record, "volumes": _count(root)}
     (root / RECORD).write_text(json.dumps(record, indent=2))
 

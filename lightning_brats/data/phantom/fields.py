@@ -1,7 +1,7 @@
 """Grids in millimetres, and the smooth random fields everything irregular is made from.
 
-Fields are drawn on a lattice in millimetres and then evaluated on a grid, so one seed makes the same
-patient at every voxel size. Shapes: `X Y Z` voxels.
+Fields are drawn on a lattice in millimetres and then evaluated on a grid, so one seed makes the
+same patient at every voxel size. Shapes: `X Y Z` voxels.
 """
 
 from __future__ import annotations

@@ -2,50 +2,19 @@
 
 from __future__ import annotations
 
-import csv
 import itertools
-import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from lightning_brats.data.phantom.plan import kind_of
+from lightning_brats.data.phantom.descriptions import (
+    cases_csv,
+    msd_json,
+    name_mapping,
+    nnunet_json,
+)
+from lightning_brats.data.phantom.exam import Exam, Files
 from lightning_brats.labels import MODALITIES
-
-
-@dataclass(frozen=True)
-class Exam:
-    """One examination to be made and written.
-
-    Args:
-        number: Position in the data set.
-        patient: Seeds the patient; several examinations may share one.
-        visit: Counts the patient's examinations.
-        labelled: Whether the mask is written.
-    """
-
-    number: int
-    patient: int
-    visit: int
-    labelled: bool
-
-    @property
-    def grade(self) -> str:
-        """`HGG` or `LGG`."""
-        return kind_of(self.patient).grade
-
-
-@dataclass(frozen=True)
-class Files:
-    """Files of one examination, relative to the data set; one path for all images is a 4-D file."""
-
-    case: str
-    images: Mapping[str, str]
-    mask: str
-
-
-Finish = Callable[[Path, Sequence[Exam]], None]
 
 
 @dataclass(frozen=True)
@@ -63,7 +32,7 @@ class Layout:
 
     scheme: str
     files: Callable[[Exam], Files]
-    finish: Finish = lambda root, exams: None
+    finish: Callable[[Path, Sequence[tuple[Exam, Files]]], None] = lambda root, written: None
     orientation: str = "LPS"
     postop: bool = False
     tests: int = 0
@@ -138,83 +107,10 @@ def _table(exam: Exam) -> Files:
     return Files(case, images, f"volumes/{case}_mask.nii.gz")
 
 
-def _name_mapping(root: Path, exams: Sequence[Exam]) -> None:
-    """The grades of 2020; those of the validation cases were never given."""
-    older = ("BraTS_2017_subject_ID", "BraTS_2018_subject_ID", "TCGA_TCIA_subject_ID")
-    header = ("Grade", *older, "BraTS_2019_subject_ID", "BraTS_2020_subject_ID")
-    rows = [(exam.grade, *["NA"] * 4, _brats2020(exam).case) for exam in exams if exam.labelled]
-    if rows:
-        _write_csv(root / "name_mapping.csv", [header, *rows])
-
-
-def _cases_csv(root: Path, exams: Sequence[Exam]) -> None:
-    labelled = any(exam.labelled for exam in exams)
-    rows: list[Sequence[str]] = [("case", "patient", *MODALITIES, *(["mask"] if labelled else []))]
-    for exam in exams:
-        files = _table(exam)
-        mask = [files.mask] if labelled else []
-        rows.append((files.case, f"patient_{exam.patient:03d}", *files.images.values(), *mask))
-    _write_csv(root / "cases.csv", rows)
-
-
-def _write_csv(path: Path, rows: Sequence[Sequence[str]]) -> None:
-    with path.open("w", newline="") as file:
-        csv.writer(file).writerows(rows)
-
-
-def _msd_json(root: Path, exams: Sequence[Exam]) -> None:
-    training = [_msd(exam) for exam in exams if exam.labelled]
-    tests = [_msd(exam).images["t2f"] for exam in exams if not exam.labelled]
-    _write_json(
-        root / "dataset.json",
-        {
-            "name": "BRATS",
-            "description": "digital phantom, laid out like the Medical Segmentation Decathlon",
-            "tensorImageSize": "4D",
-            "modality": {"0": "FLAIR", "1": "T1w", "2": "t1gd", "3": "T2w"},
-            "labels": {
-                "0": "background",
-                "1": "edema",
-                "2": "non-enhancing tumor",
-                "3": "enhancing tumour",
-            },
-            "numTraining": len(training),
-            "numTest": len(tests),
-            "training": [
-                {"image": f"./{case.images['t2f']}", "label": f"./{case.mask}"} for case in training
-            ],
-            "test": [f"./{path}" for path in tests],
-        },
-    )
-
-
-def _nnunet_json(root: Path, exams: Sequence[Exam]) -> None:
-    """As nnU-Net's own conversion of BraTS 2021 writes it: regions, oedema first."""
-    _write_json(
-        root / "dataset.json",
-        {
-            "channel_names": {"0": "T1", "1": "T1ce", "2": "T2", "3": "Flair"},
-            "labels": {
-                "background": 0,
-                "whole tumor": [1, 2, 3],
-                "tumor core": [2, 3],
-                "enhancing tumor": [3],
-            },
-            "regions_class_order": [1, 2, 3],
-            "numTraining": sum(exam.labelled for exam in exams),
-            "file_ending": ".nii.gz",
-        },
-    )
-
-
-def _write_json(path: Path, content: Mapping[str, Any]) -> None:
-    path.write_text(json.dumps(content, indent=2))
-
-
 LAYOUTS: Mapping[str, Layout] = {
     "brats2018": Layout("brats2018", _graded("Brats18")),
     "brats2019": Layout("brats2018", _graded("BraTS19")),
-    "brats2020": Layout("brats2018", _brats2020, _name_mapping),
+    "brats2020": Layout("brats2018", _brats2020, name_mapping),
     "brats2021": Layout("brats2018", _brats2021),
     "brats2023-gli": Layout("brats2023", _hyphened("GLI")),
     "brats2023-ssa": Layout("brats2023", _hyphened("SSA"), orientation="RAS"),
@@ -222,7 +118,7 @@ LAYOUTS: Mapping[str, Layout] = {
     "brats2023-ped": Layout("brats2023", _hyphened("PED")),
     "brats2023-met": Layout("brats2023", _hyphened("MET")),
     "brats2024-gli": Layout("brats2024", _hyphened("GLI", first_visit=100), postop=True),
-    "msd": Layout("msd", _msd, _msd_json, tests=1),
-    "nnunet": Layout("msd", _nnunet, _nnunet_json),
-    "table": Layout("brats2023", _table, _cases_csv),
+    "msd": Layout("msd", _msd, msd_json, tests=1),
+    "nnunet": Layout("msd", _nnunet, nnunet_json),
+    "table": Layout("brats2023", _table, cases_csv),
 }

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,7 @@ from lightning_brats.data.phantom.scanner import STANDARD, Scanner
 from lightning_brats.errors import ConfigError
 
 VERSION = 1
-"""Raised whenever the same parameters make other volumes, so that old data sets are not mixed in."""
+"""Raised whenever the same parameters make other volumes, so that old ones are not mistaken."""
 
 _SPACINGS = (0.5, 8.0)  # mm; beyond, memory or anatomy gives out
 
@@ -40,18 +39,10 @@ class Recipe:
     cases: int = 24
     seed: int = 0
     spacing: float = 2.0
-    scanner: Scanner | Mapping[str, float] = STANDARD
+    scanner: Scanner = STANDARD
     labelled: bool = True
 
     def __post_init__(self) -> None:
-        known = [field.name for field in fields(Scanner)]
-        if isinstance(self.scanner, Mapping):
-            if unknown := sorted(set(self.scanner) - set(known)):
-                raise ConfigError(
-                    f"the phantom's scanner has no {', '.join(unknown)}",
-                    remedy=f"choose from {', '.join(known)}",
-                )
-            object.__setattr__(self, "scanner", Scanner(**self.scanner))
         if self.layout not in LAYOUTS:
             raise ConfigError(
                 f"the phantom has no layout '{self.layout}'",
@@ -79,9 +70,18 @@ def default_root(**arguments: Any) -> Path:
     """Where the phantom with these arguments of `write_phantom` is kept between runs.
 
     The folder is `phantom/<key>` in `$LIGHTNING_BRATS_CACHE` or `~/.cache/lightning_brats`.
+
+    Raises:
+        ConfigError: A parameter is unknown or out of range.
     """
     arguments.pop("workers", None)
-    recipe = Recipe(**arguments)
+    known = [field.name for field in fields(Recipe)]
+    if unknown := sorted(set(arguments) - set(known)):
+        raise ConfigError(
+            f"the phantom has no {', '.join(unknown)}",
+            remedy=f"choose from {', '.join(known)}, workers",
+        )
+    recipe = Recipe(**{**arguments, "scanner": Scanner.of(arguments.get("scanner", STANDARD))})
     base = os.environ.get("LIGHTNING_BRATS_CACHE") or Path.home() / ".cache" / "lightning_brats"
     digest = hashlib.sha256(json.dumps(recipe.record, sort_keys=True).encode()).hexdigest()
     key = f"{recipe.layout}-{recipe.cases}x{recipe.spacing:g}mm-{digest[:8]}"

@@ -6,13 +6,14 @@ Shapes: `C` contrasts, `X Y Z` voxels.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
 
 import numpy as np
 from scipy import ndimage
 
 from lightning_brats.data.phantom.fields import Grid, smooth_field
+from lightning_brats.errors import ConfigError
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,23 @@ class Scanner:
     contrast: float = 1.0
     resolution: float = 1.0
     motion: float = 0.0
+
+    @classmethod
+    def of(cls, values: Scanner | Mapping[str, float]) -> Scanner:
+        """A scanner from its fields, as a configuration file gives them.
+
+        Raises:
+            ConfigError: A field does not exist, or a value is negative.
+        """
+        values = asdict(values) if isinstance(values, Scanner) else values
+        known = [field.name for field in fields(cls)]
+        bad = [key for key, value in values.items() if key not in known or value < 0]
+        if bad:
+            raise ConfigError(
+                f"the phantom's scanner cannot have {bad[0]}={values[bad[0]]}",
+                remedy=f"choose from {', '.join(known)}; none is negative",
+            )
+        return cls(**{key: float(value) for key, value in values.items()})
 
 
 STANDARD = Scanner()
@@ -83,6 +101,5 @@ def _move(volume: np.ndarray, deviation: float, rng: np.random.Generator) -> np.
     frequency = np.fft.fftfreq(lines)
     shift[np.abs(frequency) < 0.04] = 0  # the middle of k-space sets where the head is
     phase = np.exp(-2j * np.pi * frequency * shift).astype(np.complex64)
-    return np.abs(np.fft.ifft(np.fft.fft(volume, axis=1) * phase[:, None], axis=1)).astype(
-        np.float32
-    )
+    spectrum = np.fft.fft(volume, axis=1) * phase[:, None]
+    return np.abs(np.fft.ifft(spectrum, axis=1)).astype(np.float32)

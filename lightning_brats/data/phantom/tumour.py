@@ -91,7 +91,7 @@ def _grow(
     silent = 5 * (smooth_field(grid, 22, rng) - 1.3)
     if max(lesion.radius for lesion in plan.lesions) < 12:
         silent = np.full_like(silent, -10)  # a small rim that enhances in parts would vanish
-    core, dead, hole = (np.full(grid.shape, -50, np.float32) for _ in range(3))
+    core = dead = hole = np.full_like(silent, -50)
     for lesion in plan.lesions:
         depth = _depth(grid, lesion, bend, rng) + 0.7 * rough - 5 * anatomy.csf
         rim = lesion.rim * np.exp(0.4 * uneven) - 1.2 * pockets if lesion.rim else -10

@@ -1,0 +1,90 @@
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from conftest import write_case
+
+from lightning_brats.data.datamodule import BratsDataModule, from_files, volume_loader
+from lightning_brats.data.preprocess import Preprocess
+from lightning_brats.data.queue import QueueSettings
+from lightning_brats.data.sources import CaseSource
+from lightning_brats.data.splits import Split
+from lightning_brats.errors import DataError
+
+QUEUE = QueueSettings((8, 8, 8), batch_size=2, patches_per_volume=3, workers=0)
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> CaseSource:
+    shapes = [(24, 28, 20), (24, 28, 20), (20, 22, 18), (24, 28, 20), (24, 28, 20)]
+    cases = (write_case(tmp_path, f"c{i}", shape=s, seed=i) for i, s in enumerate(shapes))
+    return CaseSource("made up", tuple(cases))
+
+
+@pytest.fixture
+def data(source: CaseSource) -> BratsDataModule:
+    split = Split(("c0", "c1", "c2"), ("c3",), ("c4",))
+    return BratsDataModule(source, queue=QUEUE, split=split)
+
+
+def test_training_batches_hold_training_cases_alone(data: BratsDataModule) -> None:
+    data.prepare_data()
+    batches = list(data.train_dataloader())
+    assert len(batches) == 5  # 9 patches in batches of 2
+    assert {case for batch in batches for case in batch["case"]} == {"c0", "c1", "c2"}
+
+
+def test_whole_volumes_come_with_the_way_back(data: BratsDataModule) -> None:
+    data.prepare_data()
+    (batch,) = list(data.val_dataloader())
+    assert batch["origin"].case.case == "c3"
+    assert batch["image"].shape[:2] == (1, 4)
+    restored = batch["origin"].geometry.restore(batch["mask"][0, 0].numpy())
+    assert restored.shape == (24, 28, 20)
+
+
+def test_typical_shape_is_the_median(data: BratsDataModule) -> None:
+    data.prepare_data()
+    shapes = [data.cache.get(case).meta["shape"] for case in data.cases("train")]
+    assert data.typical_shape() == tuple(np.median(shapes, axis=0).astype(int))
+
+
+def test_a_split_that_leaks_is_refused(tmp_path: Path) -> None:
+    cases = (
+        write_case(tmp_path, "monday", "ann", seed=0),
+        write_case(tmp_path, "friday", "ann", seed=1),
+        write_case(tmp_path, "other", "bob", seed=2),
+    )
+    split = Split(("monday",), ("friday",), ("other",))
+    with pytest.raises(DataError, match="ann"):
+        BratsDataModule(CaseSource("x", cases), split=split)
+
+
+def test_without_the_cache_the_same_arrays_come_from_the_files(data: BratsDataModule) -> None:
+    data.prepare_data()
+    case = data.cases("test")[0]
+    (direct,) = list(volume_loader([case], partial(from_files, Preprocess()), workers=0))
+    (cached,) = list(data.test_dataloader())
+    assert torch.equal(direct["image"], cached["image"])
+
+
+def test_spare_volumes_are_marked(data: BratsDataModule) -> None:
+    case = data.cases("test")[0]
+    loader = volume_loader([case], partial(from_files, Preprocess()), 0, spare=[case])
+    assert [batch["counted"] for batch in loader] == [True, False]
+
+
+def test_position_survives_a_checkpoint(data: BratsDataModule) -> None:
+    data.prepare_data()
+    whole = list(data.train_dataloader())
+    loader = iter(data.train_dataloader())
+    next(loader), next(loader)
+    state = data.state_dict()
+    again = BratsDataModule(data.source, queue=QUEUE, split=data.split)
+    again.prepare_data()
+    again.load_state_dict(state)
+    rest = list(again.train_dataloader())
+    assert len(rest) == 3
+    assert all(torch.equal(a["image"], b["image"]) for a, b in zip(rest, whole[2:], strict=True))
