@@ -9,7 +9,7 @@ from lightning_brats.cli import CONFIGS, friendly
 @hydra.main(version_base="1.3", config_path=CONFIGS, config_name="predict")
 @friendly
 def main(cfg: DictConfig) -> None:
-    """Write a mask for every case, on its own grid and in the training data's label coding."""
+    """Write a mask for every case on its own grid, and a table of volumes and expected Dice."""
     from lightning_brats.prediction import predict
 
     predict(cfg)

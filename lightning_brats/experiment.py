@@ -1,4 +1,4 @@
-"""One experiment, from a configuration to a report: build, fit, predict, evaluate, report."""
+"""One experiment, from a configuration to a report: build, fit, tune, predict, evaluate, report."""
 
 from __future__ import annotations
 
@@ -16,12 +16,15 @@ from lightning_brats import console, runs, tracking
 from lightning_brats.callbacks import EpochTable, RandomState, SafeStop, TrainingProgress
 from lightning_brats.data.datamodule import BratsDataModule
 from lightning_brats.data.sources import CaseSource
-from lightning_brats.data.splits import Split, make_split
+from lightning_brats.data.splits import Split
 from lightning_brats.machine import Machine, choose, detect
 from lightning_brats.parts import build as build_part
-from lightning_brats.prediction import PredictionWriter, context
+from lightning_brats.prediction import context
+from lightning_brats.preparation import cache_root, drawn_split, given_split
 from lightning_brats.results import score_and_report
+from lightning_brats.segmentation import segment_cases
 from lightning_brats.task import SegmentationTask
+from lightning_brats.tuning_run import Tuning
 
 OURS = ("threads", "deep_supervision", "patience")
 """Keys of the trainer group that are not arguments of Lightning's Trainer."""
@@ -91,11 +94,16 @@ def build(cfg: DictConfig) -> Experiment:
     pl.seed_everything(cfg.seed, workers=True, verbose=False)
     folder, resumed = runs.run_folder(cfg)
     source = _source(cfg)
-    split = _split(cfg, source, folder, resumed)
-    data = _data(cfg, source, split)
-    console.heading(cfg, machine, source, split, folder)
-    with console.preparing() as data.progress:
+    postprocess = build_part(cfg.postprocess)  # a mistake in it would show only after training
+    given = given_split(cfg, folder, resumed)
+    with console.preparing() as progress:
+        split = given or drawn_split(cfg, source, progress)
+        data = _data(cfg, source, split)
+        data.progress = progress
         data.prepare_data()
+    if isinstance(postprocess, Tuning):
+        postprocess.check(split)
+    console.heading(cfg, machine, source, split, folder)
     cfg = _resolve(cfg, machine, data)
     data.settings = build_part(cfg.queue)
     console.choices(cfg)
@@ -120,19 +128,15 @@ def fit(experiment: Experiment) -> None:
 
 
 def predict(experiment: Experiment) -> None:
-    """Segment the test cases with the best weights and write them as NIfTI."""
+    """Segment the test cases with the best weights; see `segment_cases`."""
     best = experiment.folder / "checkpoints" / "best.ckpt"
-    writer = PredictionWriter(
-        experiment.folder / "predictions", build_part(experiment.cfg.postprocess)
-    )
-    experiment.trainer.callbacks.append(writer)  # type: ignore[attr-defined]
-    experiment.trainer.predict(
+    segment_cases(
+        experiment.trainer,
         experiment.task,
-        datamodule=experiment.data,
-        ckpt_path=best if best.exists() else experiment.folder / runs.LAST,
-        return_predictions=False,
+        experiment.data,
+        best if best.exists() else experiment.folder / runs.LAST,
+        build_part(experiment.cfg.postprocess),
     )
-    experiment.trainer.strategy.barrier()
 
 
 def _source(cfg: DictConfig) -> CaseSource:
@@ -141,27 +145,13 @@ def _source(cfg: DictConfig) -> CaseSource:
     return build_part(arguments)
 
 
-def _split(cfg: DictConfig, source: CaseSource, folder: Path, resumed: bool) -> Split:
-    stored = folder / "split.json" if resumed else cfg.split.file
-    if stored:
-        return Split.load(Path(stored))
-    return make_split(
-        source.cases,
-        seed=cfg.seed,
-        validation=cfg.split.validation,
-        test=cfg.split.test,
-        fold=cfg.split.fold,
-        folds=cfg.split.folds,
-    )
-
-
 def _data(cfg: DictConfig, source: CaseSource, split: Split) -> BratsDataModule:
     return BratsDataModule(
         source=source,
         preprocess=build_part(cfg.preprocess),
         split=split,
         transform=build_part(cfg.augmentation),
-        cache=cfg.data.cache,
+        cache=cache_root(cfg),
         seed=cfg.seed,
     )
 
@@ -205,7 +195,7 @@ def _task(cfg: DictConfig, source: CaseSource, data: BratsDataModule) -> Segment
         scheduler=OmegaConf.to_container(cfg.scheduler),
         inference=OmegaConf.to_container(cfg.inference),
         context=context(source, data.preprocess)
-        | {"postprocess": OmegaConf.to_container(cfg.postprocess)},
+        | {"postprocess": OmegaConf.to_container(cfg.postprocess.get("base", cfg.postprocess))},
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import resource
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -16,13 +17,17 @@ from pytorch_lightning.loggers import WandbLogger
 from lightning_brats import console, tracking
 from lightning_brats.data.case import Case, read_case, read_mask
 from lightning_brats.data.datamodule import BratsDataModule
+from lightning_brats.data.splits import PARTS
 from lightning_brats.evaluation import evaluate, write_scores
 from lightning_brats.figures.planes import AXIAL, take, to_ras, widest_slices
 from lightning_brats.figures.window import window
 from lightning_brats.models import describe
+from lightning_brats.preparation import fingerprint
 from lightning_brats.report import write_report
 from lightning_brats.runs import write_json
+from lightning_brats.segmentation import VALIDATION
 from lightning_brats.task import SegmentationTask
+from lightning_brats.tuning_run import STORED
 
 LOGGED_CASES = 8
 """Test cases whose slices go to the tracker."""
@@ -46,6 +51,9 @@ def score_and_report(
     cases = data.cases("test")
     scores = evaluate(folder / "predictions", cases, regions=task.regions)
     write_scores(scores, folder)
+    if data.split.fold is not None:
+        own = evaluate(folder / VALIDATION, data.cases("validation"), regions=task.regions)
+        write_scores(own, folder / VALIDATION)
     summary = summarise(folder, model, data, task, scores)
     write_json(folder / "summary.json", summary)
     write_report(folder, {case.case: case for case in cases})
@@ -71,9 +79,16 @@ def summarise(
     cost = describe(task.net, (len(data.source.modalities), *patch))
     validated = history.dropna(subset=["val/dice_mean"]) if "val/dice_mean" in history else history
     best = validated["val/dice_mean"].idxmax() if len(validated) else None
+    tuned = folder / STORED
+    used = [case for part in PARTS for case in data.cases(part)]
     return {
         "model": model,
         "data": data.source.name,
+        "data_fingerprint": fingerprint(used, data.cache),
+        "fold": data.split.fold,
+        "folds": data.split.folds,
+        "synthetic_cases": sum(case.synthetic for case in used),
+        "postprocess": json.loads(tuned.read_text()) if tuned.exists() else None,
         "phantom": data.source.phantom,
         "regions": regions,
         "dice_mean": float(np.mean([values["dice"] for values in regions.values()])),

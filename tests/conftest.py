@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import nibabel as nib
@@ -17,11 +19,15 @@ LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
 
 
 @pytest.fixture(autouse=True)
-def isolated_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch):
+def isolated_cache(
+    tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[None]:
     """Tests never read or fill the user's cache, and never reach W&B's servers."""
     monkeypatch.setenv("LIGHTNING_BRATS_CACHE", str(tmp_path_factory.mktemp("cache")))
     monkeypatch.setenv("WANDB_MODE", "offline")
     monkeypatch.delenv("LIGHTNING_BRATS_RUN", raising=False)
+    yield
+    os.environ.pop("LIGHTNING_BRATS_RUN", None)  # a run inside this process sets it for its ranks
 
 
 def write_case(

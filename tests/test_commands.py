@@ -82,7 +82,7 @@ def test_predict_then_evaluate(finished: Path, tmp_path: Path) -> None:
         cwd=tmp_path,
     )
     assert done.returncode == 0, done.stderr
-    masks = sorted(output.iterdir())
+    masks = sorted(output.glob("*.nii.gz"))
     assert len(masks) == 2
     source = nib.load(next(new.rglob("*-t1c.nii.gz")))
     assert np.allclose(nib.load(masks[0]).affine, source.affine)

@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
+from lightning_brats.crossval import ENSEMBLE, combine
 from lightning_brats.data.audit import check_writable
 from lightning_brats.errors import ConfigError
 from lightning_brats.evaluation.pairing import pair_files
@@ -47,6 +48,8 @@ def run(cfg: DictConfig) -> dict[str, Any]:
     Raises:
         BratsError: Something the user can put right.
     """
+    if cfg.runs:
+        return _run_folds(cfg)
     if missing := sorted(OmegaConf.missing_keys(cfg)):
         raise ConfigError(
             f"not given: {', '.join(missing)}",
@@ -75,6 +78,23 @@ def run(cfg: DictConfig) -> dict[str, Any]:
     write_scores(scores, output)
     (output / "summary.json").write_text(json.dumps(summary, indent=2) + "\n")
     _print(summary, output)
+    return summary
+
+
+def _run_folds(cfg: DictConfig) -> dict[str, Any]:
+    """Join the scores that the runs of a cross-validation wrote."""
+    if cfg.protocol != "legacy":
+        raise ConfigError(
+            f"runs are scored with protocol=legacy, not {cfg.protocol}",
+            remedy="score their masks: predictions=RUN/predictions_validation references=DIR",
+        )
+    runs = [Path(run) for run in cfg.runs]
+    output = Path(cfg.output or runs[0].parent / "cross-validation")
+    check_writable(output)
+    summary = combine(runs, output)
+    _print(summary, output)
+    command = f'python experiments/predict.py "$(cat {output / ENSEMBLE})" input=DIR output=DIR'
+    print(f"to segment with all of them: {command}")
     return summary
 
 

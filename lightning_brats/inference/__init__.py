@@ -1,6 +1,6 @@
 """From a network to a case's probabilities, and to how far they can be trusted."""
 
-from lightning_brats.inference.ensemble import Ensemble, Member, Predictor, majority_vote, staple
+from lightning_brats.inference.ensemble import majority_vote, staple
 from lightning_brats.inference.uncertainty import (
     Calibration,
     RiskCoverage,
@@ -12,9 +12,6 @@ from lightning_brats.inference.window import SlidingWindow
 
 __all__ = [
     "Calibration",
-    "Ensemble",
-    "Member",
-    "Predictor",
     "RiskCoverage",
     "SlidingWindow",
     "entropy",

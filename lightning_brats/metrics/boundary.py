@@ -57,7 +57,7 @@ def boundary_errors(
         spacing: Voxel edge lengths in mm.
     """
     surface = surfels(prediction, spacing)
-    distances = nearest(surface.points, surfels(reference, spacing).points, spacing)
+    distances, _ = nearest(surface.points, surfels(reference, spacing), spacing)
     # The voxels around a corner that is not on the reference's surface are all in or all out.
     inside = np.pad(reference, 1)[tuple(surface.points.T)]
     return BoundaryErrors(np.where(inside, -distances, distances), surface.weights, surface.points)

@@ -42,7 +42,7 @@ class Lesion:
         volume: mm³.
         partners: Number of predicted lesions matched to it.
         dice: Against the union of its partners.
-        hd95: mm, the penalty where it has no partner.
+        hd95: mm; without a partner the penalty, in 2026 infinite.
         nsd_05: Surface dice at 0.5 mm.
         nsd_10: Surface dice at 1 mm.
     """

@@ -113,7 +113,8 @@ def _number(labels: list[np.ndarray], crops: Sequence[Crop], shape: tuple[int, .
 
 def _first_voxels(labels: np.ndarray, crop: Crop, shape: tuple[int, ...]) -> np.ndarray:
     """(n,) raster index in the volume of each object's first voxel."""
-    highest = np.maximum.accumulate(labels.ravel())
-    index = np.flatnonzero(np.diff(highest, prepend=0))
+    inside = np.flatnonzero(labels)
+    highest = np.maximum.accumulate(labels.ravel()[inside])
+    index = inside[np.flatnonzero(np.diff(highest, prepend=0))]
     position = np.stack(np.unravel_index(index, labels.shape)) + crop.origin[:, None]
     return np.ravel_multi_index(tuple(position), shape)

@@ -5,7 +5,7 @@ Shapes: `n` reference objects, `m` predicted ones.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import cached_property
 
 import numpy as np
@@ -54,7 +54,7 @@ class RegionPair:
             voxels=int(np.prod(self.case.shape)),
             spacing=self.case.spacing,
         )
-        return counts | self._whole_surface
+        return counts | self._scores(self._distances)
 
     def part(self, lesions: np.ndarray, predicted: np.ndarray) -> dict[str, float]:
         """hd95 (mm), nsd_0.5 and nsd_1.0 of some reference objects against some predicted ones.
@@ -63,9 +63,7 @@ class RegionPair:
             lesions: Numbers of reference objects.
             predicted: Numbers of predicted objects.
         """
-        if len(lesions) == self.reference.count and len(predicted) == self.prediction.count:
-            return self._whole_surface
-        return self._compare([(a.only(lesions), b.only(predicted)) for a, b in self._surfaces])
+        return self._scores([d.part(lesions, predicted) for d in self._distances])
 
     def volume(self, voxels: int) -> float:
         """Volume in mm³."""
@@ -82,40 +80,40 @@ class RegionPair:
         return self._meetings(self.grown)
 
     def _meetings(self, reference: Objects) -> np.ndarray:
-        meetings = sparse.csr_array((reference.count + 1, self.prediction.count + 1), dtype=int)
-        for first, second in zip(reference.labels, self.prediction.labels, strict=True):
-            both = (first != 0) & (second != 0)
-            pairs = first[both], second[both]
-            ones = np.ones(len(pairs[0]), np.int32)
-            meetings += sparse.coo_array((ones, pairs), meetings.shape).tocsr()
-        found = meetings.tocoo()
-        return np.stack([found.row, found.col, found.data], axis=1).astype(np.int64)
+        first, second = [], []
+        for one, other in zip(reference.labels, self.prediction.labels, strict=True):
+            both = np.flatnonzero((one != 0) & (other != 0))
+            first.append(one.ravel()[both])
+            second.append(other.ravel()[both])
+        pairs = np.concatenate(first), np.concatenate(second)
+        shape = reference.count + 1, self.prediction.count + 1
+        ones = np.ones(len(pairs[0]), np.int64)
+        found = sparse.coo_array((ones, pairs), shape).tocsr().tocoo()
+        return np.stack([found.row, found.col, found.data], axis=1)
 
     @cached_property
-    def _whole_surface(self) -> dict[str, float]:
-        return self._compare(self._surfaces)
-
-    @cached_property
-    def _surfaces(self) -> list[tuple[Surface, Surface]]:
+    def _distances(self) -> list[SurfaceDistances]:
+        """Between the surfels, and between the border voxels where these are asked for."""
         spacing = self.case.spacing
-        both = self.reference.labels, self.prediction.labels
-        first, second = (self._surface(lambda part: surfels(part, spacing), x) for x in both)
-        if not self.borders:
-            return [(first, second)]
-        borders = [self._surface(border_voxels, x) for x in both]
-        return [(first, second), (borders[0], borders[1])]
+        found = [self._between(lambda part: surfels(part, spacing), np.inf)]
+        if self.borders:
+            found.append(self._between(border_voxels, max(TOLERANCES.values())))
+        return found
 
-    def _surface(
-        self, extract: Callable[[np.ndarray], Surface], labels: Sequence[np.ndarray]
-    ) -> Surface:
-        parts = zip(labels, self.case.crops, strict=True)
-        return Surface.join([extract(part).shift(crop.origin) for part, crop in parts])
+    def _between(self, extract: Callable[[np.ndarray], Surface], limit: float) -> SurfaceDistances:
+        first, second = (
+            Surface.join(
+                [
+                    extract(labels).shift(crop.origin)
+                    for labels, crop in zip(objects.labels, self.case.crops, strict=True)
+                ]
+            )
+            for objects in (self.reference, self.prediction)
+        )
+        return SurfaceDistances.between(first, second, self.case.spacing, limit)
 
-    def _compare(self, surfaces: list[tuple[Surface, Surface]]) -> dict[str, float]:
-        spacing = self.case.spacing
-        distances = SurfaceDistances.between(*surfaces[0], spacing)
-        scores = {"hd95": distances.hd95()}
-        if not self.borders:
-            return scores | {k: distances.surface_dice(v) for k, v in TOLERANCES.items()}
-        near = SurfaceDistances.between(*surfaces[1], spacing, limit=max(TOLERANCES.values()))
-        return scores | {k: near.mean_share(v) for k, v in TOLERANCES.items()}
+    def _scores(self, distances: list[SurfaceDistances]) -> dict[str, float]:
+        scores = {"hd95": distances[0].hd95()}
+        if self.borders:
+            return scores | {k: distances[1].mean_share(v) for k, v in TOLERANCES.items()}
+        return scores | {k: distances[0].surface_dice(v) for k, v in TOLERANCES.items()}

@@ -46,13 +46,16 @@ class Surface:
         """The same surface, counted from another origin."""
         return replace(self, points=self.points + origin)
 
-    def only(self, wanted: np.ndarray) -> Surface:
-        """Elements of some labels, of a surface sorted by label."""
+    def rows(self, wanted: np.ndarray) -> np.ndarray:
+        """Which elements have one of these labels, of a surface sorted by label."""
         starts = np.searchsorted(self.labels, wanted)
         ends = np.searchsorted(self.labels, wanted, side="right")
         ranges = [np.arange(a, b) for a, b in zip(starts, ends, strict=True)]
-        keep = np.concatenate([np.empty(0, np.intp), *ranges])
-        return Surface(self.points[keep], self.weights[keep], self.labels[keep])
+        return np.concatenate([np.empty(0, np.intp), *ranges])
+
+    def take(self, rows: np.ndarray) -> Surface:
+        """Some of the elements."""
+        return Surface(self.points[rows], self.weights[rows], self.labels[rows])
 
     def __len__(self) -> int:
         return len(self.points)

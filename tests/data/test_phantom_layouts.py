@@ -1,21 +1,19 @@
-"""Phantom data sets on disk: names, codings and orientation as the real ones; whole or absent."""
+"""Phantom data sets on disk: names, codings and orientation as the real ones have them."""
 
 from __future__ import annotations
 
 import csv
 import json
-import re
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import nibabel as nib
 import numpy as np
 import pytest
 
-from lightning_brats.data.phantom import LAYOUTS, Scanner, default_root, make_case, write_phantom
+from lightning_brats.data.phantom import LAYOUTS, make_case, write_phantom
 from lightning_brats.data.phantom import dataset as dataset_module
-from lightning_brats.data.phantom.__main__ import main
-from lightning_brats.errors import ConfigError, DataError
 from lightning_brats.labels import ET, NETC, RC, SNFH
 
 OLD, NEW = ("t1", "t1ce", "t2", "flair"), ("t1n", "t1c", "t2w", "t2f")  # one order of modalities
@@ -71,6 +69,13 @@ def files(root: Path) -> set[str]:
 
 def write(root: Path, layout: str = "brats2021", cases: int = 1, **more: object) -> Path:
     return write_phantom(root, layout, cases, spacing=COARSE, **more)  # type: ignore[arg-type]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _each_patient_is_made_once() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(dataset_module, "make_case", cache(make_case))
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -174,93 +179,3 @@ def test_descriptions(root_of) -> None:
 def test_unlabelled_cases(layout: str, wanted: set[str], tmp_path: Path) -> None:
     root = write(tmp_path / "data", layout, labelled=False)
     assert files(root) == wanted | {"phantom.json"}
-
-
-def test_an_existing_data_set_is_used_as_it_is(tmp_path: Path) -> None:
-    root = write(tmp_path / "data")
-    before = {p: p.stat().st_mtime_ns for p in root.rglob("*")}
-    assert write(root, scanner={"noise": 1}) == root
-    assert {p: p.stat().st_mtime_ns for p in root.rglob("*")} == before
-    with pytest.raises(DataError, match=r"seed 0 instead of 1[\s\S]*remedy"):
-        write(root, seed=1)
-    next(root.rglob("*_t1.nii.gz")).unlink()
-    with pytest.raises(DataError, match="4 of the phantom's 5 volumes"):
-        write(root)
-
-
-def test_a_folder_with_something_else_is_left_alone(tmp_path: Path) -> None:
-    (tmp_path / "notes.txt").write_text("mine")
-    with pytest.raises(DataError, match="not a phantom"):
-        write(tmp_path)
-    assert files(tmp_path) == {"notes.txt"}
-
-
-def test_nothing_is_left_of_a_failed_attempt(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def fails(index: int, *rest: object) -> None:
-        if index == 1:
-            raise MemoryError
-        return original(index, *rest)  # type: ignore[arg-type]
-
-    original = dataset_module.make_case
-    monkeypatch.setattr(dataset_module, "make_case", fails)
-    with pytest.raises(MemoryError):
-        write(tmp_path / "data", cases=2)
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_two_writers_at_once_leave_one_whole_data_set(tmp_path: Path) -> None:
-    with ThreadPoolExecutor(2) as pool:
-        jobs = [pool.submit(write, tmp_path / "data", workers=1) for _ in range(2)]
-        assert [job.result() for job in jobs] == [tmp_path / "data"] * 2
-    assert [p.name for p in tmp_path.iterdir()] == ["data"]
-    assert files(tmp_path / "data") == EXPECTED["brats2021"] | {"phantom.json"}
-
-
-def test_default_root_depends_on_what_is_in_the_data(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("LIGHTNING_BRATS_CACHE", str(tmp_path))
-    plain = default_root(layout="msd", cases=3, spacing=2)
-    assert plain.parent == tmp_path / "phantom"
-    assert plain == default_root(layout="msd", cases=3, spacing=2.0, workers=7, scanner={})
-    others = [
-        default_root(layout="msd", cases=3, seed=1),
-        default_root(layout="msd", cases=3, scanner=Scanner(noise=2.0)),
-        default_root(layout="msd", cases=3, labelled=False),
-        default_root(layout="nnunet", cases=3),
-    ]
-    assert len({plain, *others}) == 5
-    with pytest.raises(ConfigError, match="no spacings"):
-        default_root(spacings=3)
-
-
-@pytest.mark.parametrize(
-    ("argument", "said"),
-    [
-        ("layuot=msd", r"'layuot=msd'[\s\S]*keys: root, layout, cases"),
-        ("layout=brats2017", r"'brats2017'[\s\S]*brats2018, brats2019"),
-        ("cases=many", r"cases: Value 'many'"),
-        ("cases=0", r"0 cases"),
-        ("spacing=50", r"50 mm[\s\S]*0.5 to 8"),
-        ("scanner.nose=1", r"nose[\s\S]*noise, bias, contrast, resolution, motion"),
-        ("scanner.noise=-1", r"noise=-1"),
-    ],
-)
-def test_the_command_explains_what_is_wrong(
-    argument: str, said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    with pytest.raises(SystemExit) as stop:
-        main([f"root={tmp_path / 'data'}", argument])
-    assert stop.value.code == 2
-    assert re.search(said, capsys.readouterr().err)
-    assert not (tmp_path / "data").exists()
-
-
-def test_the_command_writes_a_data_set(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    root = tmp_path / "data"
-    main([f"root={root}", "layout=table", "cases=1", f"spacing={COARSE}", "scanner.noise=2"])
-    assert files(root) == EXPECTED["table"] | {"phantom.json"}
-    assert json.loads((root / "phantom.json").read_text())["scanner"]["noise"] == 2.0
-    assert "mean nothing clinically" in capsys.readouterr().out

@@ -1,50 +1,14 @@
-"""Ensembles against the mean, the vote counted by hand, and STAPLE's own equations."""
+"""Fusion of label maps against votes counted by hand, and STAPLE's own equations."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
-import torch
-from torch import nn
 
-from lightning_brats.errors import ConfigError, DataError
-from lightning_brats.inference import Ensemble, Member, SlidingWindow, majority_vote, staple
+from lightning_brats.errors import DataError
+from lightning_brats.inference import majority_vote, staple
 
 REGIONS = ("WT", "TC", "ET")
-
-
-def member(seed: int, outputs: int = 3, patch: tuple[int, int, int] = (8, 8, 8)) -> Member:
-    torch.manual_seed(seed)
-    net = nn.Conv3d(2, outputs, 3, padding=1).eval()
-    return Member(net, SlidingWindow(patch, precision="32"), "regions")
-
-
-@pytest.fixture
-def image() -> torch.Tensor:
-    return torch.rand(2, 12, 10, 8, generator=torch.Generator().manual_seed(3)) + 0.1
-
-
-def test_ensemble_of_one_is_its_member(image: torch.Tensor) -> None:
-    only = member(0)
-    assert torch.equal(Ensemble([only])(image), only(image))
-
-
-def test_ensemble_is_the_mean_and_takes_different_windows(image: torch.Tensor) -> None:
-    members = [member(0), member(1), member(2, patch=(12, 10, 1))]
-    expected = torch.stack([m(image) for m in members]).mean(0)
-    ensemble = Ensemble(members)
-    assert torch.allclose(ensemble(image), expected, atol=1e-6)
-    each = zip(ensemble.each(image), members, strict=True)
-    assert all(torch.equal(probabilities, m(image)) for probabilities, m in each)
-    nested = Ensemble([ensemble, ensemble])
-    assert torch.allclose(nested(image), expected, atol=1e-6)
-
-
-def test_members_must_have_the_same_outputs(image: torch.Tensor) -> None:
-    with pytest.raises(ConfigError, match="member 1"):
-        Ensemble([member(0), member(1, outputs=4)])(image)
-    with pytest.raises(ConfigError, match="at least one"):
-        Ensemble([])
 
 
 def column(*labels: int) -> np.ndarray:

@@ -95,6 +95,31 @@ def test_joining_by_hand() -> None:
     assert join(3, [[(1, 1), (2, 1)], [(2, 1), (3, 1)]]).tolist() == [0, 1, 1, 1]
 
 
+def test_2024_looks_at_the_other_tissues_in_order() -> None:
+    """Three SNFH lesions 1, 2, 3 in a row. ET 1 touches 2, ET 2 touches 1 and 3, NETC 2 and 3.
+
+    ET first joins 1 with 3, and NETC then 2 with both. The other way round, NETC would join 2 with
+    3, whose first partner is ET 1, and lesion 1 would stay alone.
+    """
+    both = np.zeros((70, 30, 40), np.uint8)
+    wide, deep = slice(20, 23), slice(20, 23)
+    for x in (20, 40, 60):
+        both[x : x + 3, wide, deep] = 2
+    both[0:43, wide, 10:13] = both[40:43, wide, 10:20] = 3
+    both[20:63, wide, 32:35] = both[20:23, wide, 23:35] = both[60:63, wide, 23:35] = 3
+    both[43:60, wide, deep] = 1
+    _, rows = score_case(both, both, protocol="brats2024-gli", lesions=True)
+    assert [row.volume for row in rows if row.region == "SNFH"] == [81]
+
+
+def test_2026_prefers_one_good_pair_to_two_poor_ones() -> None:
+    reference, prediction = np.zeros((2, 31, 3, 3), np.uint8)
+    reference[3:21], reference[22:31] = 3, 3
+    prediction[0:4], prediction[5:23] = 3, 3
+    scores = score_case(reference, prediction, protocol="brats2026-gli")["ET"]
+    assert (scores["instance_tp"], scores["instance_fp"], scores["instance_fn"]) == (1, 1, 1)
+
+
 def test_2026_matches_one_to_one_by_best_total_dice() -> None:
     reference = volume((slice(0, 10), slice(0, 4), slice(0, 4)))
     prediction = reference.copy()
@@ -119,7 +144,7 @@ def compare(found, expected) -> None:
         assert got == pytest.approx(metrics, abs=1e-7, nan_ok=True), region
 
 
-@pytest.mark.parametrize("seed", range(24))
+@pytest.mark.parametrize("seed", range(16))
 def test_random_volumes_score_as_by_the_book(seed, monkeypatch) -> None:
     if seed % 2:
         monkeypatch.setattr(volumes, "BOX_COST", -(10**9))  # crops wherever there can be any
@@ -133,7 +158,7 @@ def test_random_volumes_score_as_by_the_book(seed, monkeypatch) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("seed", range(100, 180))
+@pytest.mark.parametrize("seed", range(100, 120))
 def test_larger_random_volumes_score_as_by_the_book(seed) -> None:
     rng = np.random.default_rng(seed)
     pair = random_pair(rng, shape=tuple(rng.integers(30, 60, 3)), objects=int(rng.integers(3, 20)))

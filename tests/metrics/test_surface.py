@@ -11,7 +11,7 @@ from scipy import ndimage
 
 from lightning_brats.metrics import score_case
 from lightning_brats.metrics.surface import SurfaceDistances, nearest, weighted_percentile
-from lightning_brats.metrics.surfels import surfels
+from lightning_brats.metrics.surfels import Surface, surfels
 
 
 def mask(shape, *voxels) -> np.ndarray:
@@ -64,7 +64,8 @@ def test_a_shifted_cube_surface_dice() -> None:
     near = SurfaceDistances.between(
         surfels(a, (0.8,) * 3), surfels(np.roll(a, 1, 0), (0.8,) * 3), (0.8,) * 3
     )
-    coincide = near.forward_weights[near.forward == 0].sum() / near.forward_weights.sum()
+    weights = near.reference.weights
+    coincide = weights[near.forward[0] == 0].sum() / weights.sum()
     assert scores["nsd_0.5"] == pytest.approx(coincide)
     assert 0.4 < coincide < 0.7
 
@@ -88,8 +89,13 @@ def test_nearest_agrees_with_the_distance_transform(seed) -> None:
         grid = np.ones(shape, bool)
         grid[tuple(targets.T)] = False
         expected = ndimage.distance_transform_edt(grid, spacing)[tuple(points.T)]
-    assert nearest(points, targets, spacing) == pytest.approx(expected)
-    close = nearest(points, targets, spacing, limit=1.0)
+    surface = Surface(targets, np.ones(len(targets)), np.arange(1, len(targets) + 1))
+    distances, labels = nearest(points, surface, spacing)
+    assert distances == pytest.approx(expected)
+    if len(targets):
+        away = (points - targets[labels - 1]) * spacing
+        assert np.sqrt((away**2).sum(1)) == pytest.approx(expected)
+    close, _ = nearest(points, surface, spacing, limit=1.0)
     assert close[expected <= 1] == pytest.approx(expected[expected <= 1])
     assert (close[expected > 1] > 1).all()
 

@@ -1,0 +1,110 @@
+"""The cases of a folder or table: found, read ahead, and left out where they are bad."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+from lightning_brats.data.case import Case
+from lightning_brats.data.index import index_dataset
+from lightning_brats.data.preprocess import Prepared
+from lightning_brats.data.table import index_table
+from lightning_brats.errors import ConfigError, DataError
+from lightning_brats.labels import LabelScheme
+from lightning_brats.prediction.models import Model
+
+
+class BadCases:
+    """What happens when a case cannot be segmented.
+
+    Args:
+        policy: `error` stops, `skip` goes on with the next case.
+
+    Raises:
+        ConfigError: There is no such policy.
+    """
+
+    def __init__(self, policy: str) -> None:
+        if policy not in ("error", "skip"):
+            raise ConfigError(f"on_bad_case={policy}: choose error or skip")
+        self.skips = policy == "skip"
+        self.skipped: list[DataError] = []
+
+    @contextmanager
+    def guard(self, case: Case) -> Iterator[None]:
+        """Run what concerns one case; its errors name it."""
+        try:
+            yield
+        except (DataError, OSError) as error:
+            named = _named(error, case, self.skips)
+            if not self.skips:
+                raise named from error
+            self.skipped.append(named)
+            print(f"  skipped  {case.case}", flush=True)
+
+    def report(self) -> None:
+        """List the skipped cases and what is wrong with them."""
+        if self.skipped:
+            print(f"{len(self.skipped)} cases were skipped:")
+            print("\n".join(str(error) for error in self.skipped), flush=True)
+
+
+def find_cases(model: Model, source: Path, layout: str | None, bad: BadCases) -> list[Case]:
+    """Cases to segment, with the network's modalities; masks, where there are any, are ignored.
+
+    Args:
+        model: Tells modalities and, where the input's own coding will not do, the masks' coding.
+        source: A data set's folder, a case's folder, or a table.
+        layout: Overrides the recognised layout.
+        bad: Takes the cases that lack a modality.
+
+    Raises:
+        DataError: The input cannot be read.
+    """
+    trained = model.scheme
+    if source.suffix in (".csv", ".json"):
+        codes = dict(trained.codes)
+        found = index_table(source, codes, model.modalities, trained.regions, require_masks=False)
+    else:
+        found = index_dataset(source, layout, require_masks=False)
+    cases = []
+    for case in found:
+        with bad.guard(case):
+            chosen = case.with_modalities(model.modalities)
+            cases.append(replace(chosen, mask=None, scheme=_coding(case.scheme, trained)))
+    return cases
+
+
+def read_ahead(
+    cases: Sequence[Case], prepare: Callable[[Case], list[Prepared]]
+) -> Iterator[tuple[Case, Future[list[Prepared]]]]:
+    """Each case and its volumes; one case is read while another is segmented."""
+    with ThreadPoolExecutor(1) as reader:
+        coming: deque[tuple[Case, Future[list[Prepared]]]] = deque()
+        for case in cases:
+            coming.append((case, reader.submit(prepare, case)))
+            if len(coming) > 1:
+                yield coming.popleft()
+        yield from coming
+
+
+def _coding(own: LabelScheme, trained: LabelScheme) -> LabelScheme:
+    """The input's own coding, unless it has no value for a label that the network knows."""
+    return own if set(trained.codes.values()) <= set(own.codes.values()) else trained
+
+
+def _named(error: DataError | OSError, case: Case, skips: bool) -> DataError:
+    """The error with the case's name and, where it stops the rest, the way round it."""
+    if isinstance(error, OSError):
+        return DataError(str(error), case=case.case, remedy="check the output folder and its disk")
+    ways = [error.remedy, None if skips else "to go on without it: on_bad_case=skip"]
+    return DataError(
+        error.problem,
+        case=case.case,
+        file=error.file or case.files[0],
+        remedy="; ".join(way for way in ways if way) or None,
+    )
