@@ -57,7 +57,7 @@ def drawn_split(cfg: DictConfig, source: CaseSource, progress: Callable[[int, in
     draw = partial(
         make_split,
         source.cases,
-        seed=cfg.seed,
+        seed=cfg.split.seed,
         validation=cfg.split.validation,
         test=cfg.split.test,
         fold=cfg.fold,

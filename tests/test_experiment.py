@@ -14,7 +14,7 @@ import pytorch_lightning as pl
 import torch
 from omegaconf import DictConfig
 
-from lightning_brats import experiment, runs
+from lightning_brats import assembly, experiment, runs
 from lightning_brats.callbacks import InterruptedRunError
 from lightning_brats.data.phantom import write_phantom
 from lightning_brats.data.sources import load_cases
@@ -107,17 +107,17 @@ def test_a_stopped_run_goes_on_to_the_same_weights(
     options = (f"data.root={phantom}", "model.dropout=0.2")
     whole = experiment.run(configure(tmp_path / "whole", *options))
 
-    original = experiment._trainer
+    original = assembly.build_trainer
 
     def interrupted(*args) -> pl.Trainer:
         trainer = original(*args)
         trainer.callbacks.insert(0, InterruptAt(step, number))
         return trainer
 
-    monkeypatch.setattr(experiment, "_trainer", interrupted)
+    monkeypatch.setattr(assembly, "build_trainer", interrupted)
     with pytest.raises(InterruptedRunError, match="resume=auto"):
         experiment.run(configure(tmp_path / "stopped", *options))
-    monkeypatch.setattr(experiment, "_trainer", original)
+    monkeypatch.setattr(assembly, "build_trainer", original)
     resumed = experiment.run(configure(tmp_path / "stopped", *options, "resume=auto"))
     first, second = weights(whole), weights(resumed)
     assert all(torch.equal(first[name], second[name]) for name in first)

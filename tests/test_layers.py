@@ -38,6 +38,7 @@ LAYERS = {
     "segmentation": 5,
     "tuning_run": 5,
     "results": 5,
+    "assembly": 5,
     "experiment": 5,
     "__main__": 6,
     "__init__": 6,
