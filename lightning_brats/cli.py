@@ -1,4 +1,4 @@
-"""What every command shares: errors a user can act on, and no side effects of Hydra.
+"""What every command shares: errors a user can act on.
 
 Imports nothing heavy, so that `--help` and misspelt names answer at once.
 """
@@ -9,6 +9,8 @@ import functools
 import sys
 from collections.abc import Callable
 from typing import Any
+
+from omegaconf.errors import MissingMandatoryValue
 
 from lightning_brats.errors import BratsError
 
@@ -26,6 +28,10 @@ def friendly(command: Callable[[Any], Any]) -> Callable[[Any], Any]:
             stopped = type(error).__name__ == "InterruptedRunError"
             print(f"\n{'' if stopped else 'error: '}{error}", file=sys.stderr)
             sys.exit(130 if stopped else 2)
+        except MissingMandatoryValue as error:
+            name = getattr(error, "full_key", None) or "a value"
+            print(f"\nerror: {name} is not given; see --help", file=sys.stderr)
+            sys.exit(2)
         except KeyboardInterrupt:
             print("\nstopped", file=sys.stderr)
             sys.exit(130)

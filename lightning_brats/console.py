@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import sys
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -38,6 +39,12 @@ def quieten() -> None:
     """Hide what libraries say about themselves; what concerns the user, we say."""
     for name in ("pytorch_lightning", "lightning_fabric", "lightning.pytorch", "lightning.fabric"):
         logging.getLogger(name).setLevel(logging.ERROR)
+    phantom = logging.getLogger("lightning_brats.data.phantom")
+    if not phantom.handlers:  # its first line; one a case would be too many
+        handler = logging.StreamHandler(sys.stdout)
+        handler.addFilter(lambda record: record.getMessage().startswith("making"))
+        phantom.addHandler(handler)
+        phantom.setLevel(logging.INFO)
     for about in (".*LeafSpec.*", ".*does not have many workers.*", ".*in eval mode.*"):
         warnings.filterwarnings("ignore", about)
 

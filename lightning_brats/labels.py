@@ -150,6 +150,11 @@ SCHEMES: Mapping[str, LabelScheme] = MappingProxyType(
 """Codings by release: `brats2018` serves 2018 to 2021, `brats2023` all 2023 cohorts."""
 
 
+def named_scheme(name: str) -> LabelScheme | None:
+    """The coding of a release, also of those that share an earlier one's; `None` if unknown."""
+    return SCHEMES.get("brats2018" if name in ("brats2019", "brats2020", "brats2021") else name)
+
+
 def region_masks(labels: np.ndarray, regions: Sequence[str]) -> np.ndarray:
     """Internal labels (X, Y, Z) → one boolean mask a region (R, X, Y, Z)."""
     return np.stack([np.isin(labels, REGIONS[region]) for region in regions])

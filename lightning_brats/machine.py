@@ -6,7 +6,6 @@ out: the trainer gets the cores that the workers leave.
 
 from __future__ import annotations
 
-import os
 import platform
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,6 +13,8 @@ from pathlib import Path
 
 import psutil
 import torch
+
+from lightning_brats.parallel import cores
 
 
 @dataclass(frozen=True)
@@ -60,7 +61,7 @@ def detect() -> Machine:
     properties = [torch.cuda.get_device_properties(i) for i in range(count)]
     return Machine(
         cpu=_cpu_name(),
-        cores=len(os.sched_getaffinity(0)),
+        cores=cores(),
         memory_gb=round(psutil.virtual_memory().total / 2**30, 1),
         gpus=tuple(p.name for p in properties),
         gpu_memory_gb=round(min((p.total_memory for p in properties), default=0) / 2**30, 1),

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-import os
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
@@ -19,6 +18,7 @@ from lightning_brats.data.preprocess import Geometry
 from lightning_brats.data.sources import CaseSource
 from lightning_brats.data.splits import Split, make_split
 from lightning_brats.errors import ConfigError
+from lightning_brats.parallel import cores
 from lightning_brats.parts import build
 
 
@@ -65,7 +65,7 @@ def drawn_split(cfg: DictConfig, source: CaseSource, progress: Callable[[int, in
     )
     draw()  # what cannot be is refused now, and not after the hour that preparing may take
     cache = Cache(cache_root(cfg), build(cfg.preprocess))
-    cache.prepare(source.cases, len(os.sched_getaffinity(0)), progress)
+    cache.prepare(source.cases, cores(), progress)
     return draw(sizes=tumour_volumes(source.cases, cache))
 
 

@@ -141,6 +141,19 @@ def test_resume_auto_starts_anew_where_nothing_stopped(phantom: Path, tmp_path: 
     assert not built.resumed
 
 
+def test_deep_supervision_and_early_stopping(phantom: Path, tmp_path: Path) -> None:
+    options = ("trainer.deep_supervision=true", "trainer.patience=1", "trainer.max_epochs=8")
+    frozen = ("optimizer.lr=0", "scheduler=constant")  # nothing can get better
+    folder = experiment.run(configure(tmp_path, f"data.root={phantom}", *options, *frozen))
+    assert len(pd.read_csv(folder / "metrics.csv")) == 2
+
+
+def test_a_model_without_deep_supervision_says_so(phantom: Path, tmp_path: Path) -> None:
+    options = ("model=fcnn", "trainer.deep_supervision=true")
+    with pytest.raises(ConfigError, match="fcnn"):
+        experiment.build(configure(tmp_path, f"data.root={phantom}", *options))
+
+
 def test_slices_and_a_softmax_head(phantom: Path, tmp_path: Path) -> None:
     options = ("model.spatial_dims=2", "queue.patch_size=[24,24,1]", "head=labels")
     folder = experiment.run(configure(tmp_path, f"data.root={phantom}", *options))

@@ -8,6 +8,7 @@ from lightning_brats.labels import (
     LabelScheme,
     UnknownLabelsError,
     labels_from_regions,
+    named_scheme,
     region_masks,
 )
 
@@ -22,6 +23,11 @@ def test_label_four_means_what_the_release_says() -> None:
     four = np.array([4], np.uint8)
     assert SCHEMES["brats2018"].decode(four) == [3]  # enhancing tumour until 2022
     assert SCHEMES["brats2024"].decode(four) == [4]  # resection cavity in 2024
+
+
+def test_releases_that_share_a_coding() -> None:
+    assert named_scheme("brats2021") is named_scheme("brats2018") is SCHEMES["brats2018"]
+    assert named_scheme("brats1999") is None
 
 
 def test_a_2023_mask_holding_four_is_refused() -> None:

@@ -11,6 +11,7 @@ PACKAGE = Path(lightning_brats.__file__).parent
 LAYERS = {
     "errors": 0,
     "labels": 0,
+    "parallel": 0,
     "models": 1,
     "losses": 1,
     "optim": 1,

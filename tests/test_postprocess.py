@@ -157,8 +157,8 @@ def test_little_enhancing_tumour_becomes_core() -> None:
     assert on_line(too_little, *rows) == [SNFH, NETC, NETC, NETC, SNFH]
     volume = Postprocess([ReplaceSmallET(5, "mm3")])(line(*rows), (1, 1, 3), REGIONS, "regions")
     assert volume.ravel().tolist() == [SNFH, ET, NETC, ET, SNFH]
-    with pytest.raises(ConfigError, match="TC or NETC"):
-        on_line(too_little, *rows[1:], regions=("WT", "ET"))
+    dropped = on_line(too_little, *rows[1:], regions=("WT", "ET"))  # no core to take it in
+    assert dropped == [0, SNFH, SNFH, SNFH, 0]
 
 
 def test_steps_run_in_order_and_away_from_the_crop() -> None:

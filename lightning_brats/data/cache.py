@@ -12,12 +12,11 @@ from __future__ import annotations
 import errno
 import hashlib
 import json
-import multiprocessing
 import os
 import shutil
 import uuid
 from collections.abc import Callable, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import as_completed
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
@@ -30,6 +29,7 @@ from lightning_brats.data.case import Case, read_case
 from lightning_brats.data.preprocess import Geometry, Prepared, Preprocess
 from lightning_brats.errors import DataError
 from lightning_brats.labels import TISSUES
+from lightning_brats.parallel import process_pool
 
 VERSION = 1
 FILES = ("image.npy", "mask.npy", "foreground.npz", "meta.json")
@@ -146,10 +146,7 @@ class Cache:
                 if progress:
                     progress(done, len(missing))
         else:
-            # Forked where possible: spawned workers would run a notebook-style script once more.
-            method = "fork" if "fork" in multiprocessing.get_all_start_methods() else "spawn"
-            context = multiprocessing.get_context(method)
-            with ProcessPoolExecutor(min(workers, len(missing)), mp_context=context) as pool:
+            with process_pool(min(workers, len(missing))) as pool:
                 futures = [pool.submit(self.get, case) for case in missing]
                 try:
                     for done, future in enumerate(as_completed(futures), 1):

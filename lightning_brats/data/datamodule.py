@@ -5,7 +5,6 @@ Shapes: `B` batch, `C` modalities, `px py pz` patch, `x y z` a cropped volume.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
@@ -30,6 +29,7 @@ from lightning_brats.data.queue import (
 from lightning_brats.data.sampling import PatchPlan
 from lightning_brats.data.sources import CaseSource, load_cases
 from lightning_brats.data.splits import Split, check_split, make_split
+from lightning_brats.parallel import cores
 
 Progress = Callable[[int, int], None]
 
@@ -83,7 +83,7 @@ class BratsDataModule(pl.LightningDataModule):
             DataError: A case cannot be used.
         """
         cases = [*self.cases("train"), *self.cases("validation"), *self.cases("test")]
-        self.cache.prepare(cases, len(os.sched_getaffinity(0)), self.progress)
+        self.cache.prepare(cases, cores(), self.progress)
 
     def typical_shape(self) -> tuple[int, ...]:
         """Median (x, y, z) of the prepared training volumes."""

@@ -11,7 +11,7 @@ from lightning_brats.data.case import Case
 from lightning_brats.data.index import index_dataset
 from lightning_brats.data.table import index_table
 from lightning_brats.errors import ConfigError
-from lightning_brats.labels import MODALITIES, SCHEMES, LabelScheme
+from lightning_brats.labels import MODALITIES, SCHEMES, LabelScheme, named_scheme
 
 
 @dataclass(frozen=True)
@@ -119,12 +119,12 @@ def _scheme(
     if labels is None:
         return None
     if isinstance(labels, str):
-        if labels not in SCHEMES:
+        found = named_scheme(labels)
+        if found is None:
             raise ConfigError(
                 f"the label coding '{labels}' is unknown",
                 remedy=f"data.labels is one of {', '.join(SCHEMES)}, or a map like {{1:1,2:2,4:3}}",
             )
-        found = SCHEMES[labels]
         return LabelScheme(found.name, found.codes, tuple(regions or found.regions))
     codes = {int(value): int(label) for value, label in labels.items()}
     return LabelScheme("custom", codes, tuple(regions or ("WT", "TC", "ET")))

@@ -11,10 +11,7 @@ from lightning_brats.data.layouts.files import nifti_files, scan, stem
 from lightning_brats.data.layouts.names import file_role, patient_of
 from lightning_brats.errors import ConfigError
 from lightning_brats.evaluation.pairing import MASK_ENDING
-from lightning_brats.labels import SCHEMES, LabelScheme
-
-SAME_AS = {"brats2019": "brats2018", "brats2020": "brats2018", "brats2021": "brats2018"}
-"""Releases that share an earlier one's coding."""
+from lightning_brats.labels import SCHEMES, LabelScheme, named_scheme
 
 
 def reference_cases(root: Path, labels: str | Mapping[int, int] | None = None) -> list[Case]:
@@ -48,11 +45,10 @@ def _scheme(labels: str | Mapping[int, int]) -> LabelScheme:
     if not isinstance(labels, str):
         codes = {int(value): int(label) for value, label in labels.items()}
         return LabelScheme("custom", codes)
-    name = SAME_AS.get(labels, labels)
-    if name not in SCHEMES:
+    scheme = named_scheme(labels)
+    if scheme is None:
         raise ConfigError(
             f"the label coding '{labels}' is unknown",
-            remedy=f"labels is one of {', '.join([*SCHEMES, *SAME_AS])}, "
-            "or a map like {1:1,2:2,4:3}",
+            remedy=f"labels is one of {', '.join(SCHEMES)}, or a map like {{1:1,2:2,4:3}}",
         )
-    return SCHEMES[name]
+    return scheme

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import multiprocessing
-import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import as_completed
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -19,6 +17,7 @@ from lightning_brats.data.case import AFFINE_TOLERANCE, Case, read_mask
 from lightning_brats.errors import DataError
 from lightning_brats.evaluation.pairing import Pairing, pair_files
 from lightning_brats.metrics import score_case
+from lightning_brats.parallel import cores, process_pool
 
 COLUMNS = ("case", "patient", "cohort", "region", "metric", "value")
 CASES_PER_WORKER = 4
@@ -141,22 +140,14 @@ def _rows(cases: Sequence[Case], scores: dict[str, Scores]) -> Iterator[tuple]:
 def _mapper(jobs: int, workers: int | None) -> Iterator[Callable[..., Iterable]]:
     """A `map` whose results come as they are ready, over processes where that pays."""
     if workers is None:
-        workers = min(_cores(), jobs // CASES_PER_WORKER)
+        workers = min(cores(), jobs // CASES_PER_WORKER)
     if workers <= 1:
         yield map
         return
-    # Not forked: the caller may hold threads and a GPU.
-    pool = ProcessPoolExecutor(min(workers, jobs), multiprocessing.get_context("spawn"))
+    pool = process_pool(min(workers, jobs))
     try:
         yield lambda call, items: (
             future.result() for future in as_completed([pool.submit(call, i) for i in items])
         )
     finally:
         pool.shutdown(cancel_futures=True)
-
-
-def _cores() -> int:
-    """Cores this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1

@@ -125,17 +125,12 @@ class ReplaceSmallET:
         _check_unit(self.unit)
 
     def __call__(self, masks: Masks, spacing: Spacing) -> Masks:
-        """Masks whose ET is empty or large enough.
-
-        Raises:
-            ConfigError: There is ET to be replaced, but neither TC nor NETC to take it in.
-        """
+        """Masks whose ET is empty or large enough; without a core region, small ET is dropped."""
         if "ET" not in masks or masks["ET"].sum() >= _in_voxels(self.minimum, self.unit, spacing):
             return masks
         core = next((region for region in ("TC", "NETC") if region in masks), None)
-        if core is None:
-            raise ConfigError("ReplaceSmallET needs the region TC or NETC besides ET")
-        return {**masks, core: masks[core] | masks["ET"], "ET": np.zeros_like(masks["ET"])}
+        kept = {**masks, "ET": np.zeros_like(masks["ET"])}
+        return kept if core is None else {**kept, core: masks[core] | masks["ET"]}
 
 
 def _check_unit(unit: str) -> None:

@@ -57,6 +57,7 @@ def data(run: Run, cases: Mapping[str, Case]) -> Facts:
         ("Modalities", "; ".join(sorted(modalities))),
         ("Labels in the files", "; ".join(sorted(schemes))),
         ("Split", _draw(run.split)),
+        ("Data fingerprint", str(run.summary.get("data_fingerprint", MISSING))),
     ]
 
 
