@@ -1,4 +1,4 @@
-"""Train, test, score and report one experiment: `python experiments/run.py model=attention_unet`."""
+"""One experiment, trained, scored and reported: `python experiments/run.py model=unet`."""
 
 import hydra
 from omegaconf import DictConfig
