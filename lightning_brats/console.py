@@ -32,6 +32,14 @@ TABLE_METRICS: Mapping[str, str] = {
     "sensitivity": "sensitivity",
     "precision": "precision",
 }
+HUSHED = (
+    "LeafSpec",
+    "does not have many workers",
+    "in eval mode",
+    "exists and is not empty",  # a run goes on in its own folder
+    "dataloader is not resumable",  # the queue is, by its position in the checkpoint
+)
+"""Warnings of libraries that are not about this run."""
 console = Console(highlight=False, soft_wrap=True)
 
 
@@ -45,8 +53,8 @@ def quieten() -> None:
         handler.addFilter(lambda record: record.getMessage().startswith("making"))
         phantom.addHandler(handler)
         phantom.setLevel(logging.INFO)
-    for about in (".*LeafSpec.*", ".*does not have many workers.*", ".*in eval mode.*"):
-        warnings.filterwarnings("ignore", about)
+    for about in HUSHED:
+        warnings.filterwarnings("ignore", f".*{about}.*")
 
 
 @rank_zero_only

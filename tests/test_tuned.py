@@ -15,6 +15,7 @@ from test_experiment import configure
 
 from lightning_brats import experiment, segmentation, tuning_run
 from lightning_brats.data.phantom import write_phantom
+from lightning_brats.data.splits import Split
 from lightning_brats.errors import ConfigError
 from lightning_brats.inference import SlidingWindow
 from lightning_brats.labels import region_masks
@@ -53,7 +54,7 @@ def test_a_tuned_run_keeps_what_it_chose_on_validation_cases_alone(
 
     monkeypatch.setattr(tuning_run, "tune", spied)
     folder = experiment.run(configure(tmp_path, f"data.root={phantom}", *OPTIONS))
-    split = experiment.Split.load(folder / "split.json")
+    split = Split.load(folder / "split.json")
     assert read == [set(split.validation)]
     assert not set(split.validation) & set(split.test)
     assert not (folder / "probabilities").exists()

@@ -46,7 +46,7 @@ def test_references_in_a_plain_folder(cases, tmp_path) -> None:
     assert {case.scheme.name for case in found} == {"brats2018"}
     assert reference_cases(plain)[0].scheme.name == "brats2023"
     assert reference_cases(plain, {1: 1, 7: 3})[0].scheme.codes[7] == 3
-    with pytest.raises(ConfigError, match="brats2021"):
+    with pytest.raises(ConfigError, match="brats2023"):
         reference_cases(plain, "brats3000")
 
 
