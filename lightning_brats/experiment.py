@@ -12,6 +12,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from lightning_brats import assembly, console, runs
 from lightning_brats.data.datamodule import BratsDataModule
+from lightning_brats.errors import ConfigError
 from lightning_brats.machine import Machine, detect
 from lightning_brats.parts import build as build_part
 from lightning_brats.preparation import drawn_split, given_split
@@ -92,6 +93,11 @@ def build(cfg: DictConfig) -> Experiment:
         data = assembly.build_data(cfg, source, split)
         data.progress = progress
         data.prepare_data()
+    if not split.test:
+        raise ConfigError(
+            "the split has no test cases, so there would be nothing to report",
+            remedy="split.test=0.2, or name some in split.file",
+        )
     if isinstance(postprocess, Tuning):
         postprocess.check(split)
     console.heading(cfg, machine, source, split, folder)

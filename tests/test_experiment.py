@@ -175,6 +175,7 @@ def test_postoperative_data_have_a_cavity(tmp_path: Path) -> None:
         (["split.file=/no/such/split.json"], "/no/such/split.json"),
         (["resume=/no/such/run"], "/no/such/run"),
         (["preprocess.normalisation=zscor"], "zscore or minmax"),
+        (["split.test=0"], "no test cases"),
     ],
 )
 def test_bad_input_is_named_before_training(
