@@ -17,7 +17,7 @@ import shutil
 import uuid
 from collections.abc import Callable, Sequence
 from concurrent.futures import as_completed
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,7 @@ from typing import Any
 import numpy as np
 
 from lightning_brats.data.audit import check_volume
-from lightning_brats.data.case import Case, read_case
+from lightning_brats.data.case import Case
 from lightning_brats.data.preprocess import Geometry, Prepared, Preprocess
 from lightning_brats.errors import DataError
 from lightning_brats.labels import TISSUES
@@ -53,6 +53,11 @@ class CachedCase:
     def meta(self) -> dict[str, Any]:
         """Case, patient, modalities, geometry, preprocessing, warnings."""
         return json.loads((self.folder / "meta.json").read_text())
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """(x, y, z)."""
+        return tuple(self.meta["shape"])
 
     @property
     def image(self) -> np.ndarray:
@@ -98,7 +103,7 @@ class Cache:
         """Fingerprint of everything an entry depends on."""
         files = [(str(f.resolve()), f.stat().st_size, f.stat().st_mtime_ns) for f in case.files]
         channels = {m: ref.channel for m, ref in case.images.items()}
-        parts = [VERSION, asdict(self.preprocess), channels, dict(case.scheme.codes), files]
+        parts = [VERSION, self.preprocess.to_dict(), channels, dict(case.scheme.codes), files]
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
 
     def folder(self, case: Case) -> Path:
@@ -165,13 +170,13 @@ class Cache:
             return False
 
     def _write(self, case: Case, folder: Path) -> None:
-        volume = read_case(case)
+        volume = self.preprocess.read(case)
         warnings = check_volume(case, volume)
         prepared = self.preprocess(case, volume)
         partial = self.root / f".{folder.name}.{uuid.uuid4().hex[:8]}.partial"
         try:
             partial.mkdir(parents=True)
-            _write_entry(partial, case, prepared, asdict(self.preprocess), warnings)
+            _write_entry(partial, case, prepared, self.preprocess.to_dict(), warnings)
             try:
                 partial.rename(folder)
             except OSError as error:

@@ -17,15 +17,10 @@ import torchio as tio
 from torch.utils.data import DataLoader, Dataset
 
 from lightning_brats.data.cache import Cache, CachedCase, default_cache
-from lightning_brats.data.case import Case, read_case
+from lightning_brats.data.case import Case
+from lightning_brats.data.patches import PatchDataset, collate
 from lightning_brats.data.preprocess import Geometry, Prepared, Preprocess
-from lightning_brats.data.queue import (
-    PatchDataset,
-    PatchQueue,
-    PositionSampler,
-    QueueSettings,
-    collate,
-)
+from lightning_brats.data.queue import PatchQueue, PositionSampler, QueueSettings
 from lightning_brats.data.sampling import PatchPlan
 from lightning_brats.data.sources import CaseSource, load_cases
 from lightning_brats.data.splits import Split, check_split, make_split
@@ -216,7 +211,7 @@ def volume_loader(
 
 def from_files(preprocess: Preprocess, case: Case) -> Prepared:
     """Read and prepare a case without the cache."""
-    return preprocess(case, read_case(case))
+    return preprocess(case, preprocess.read(case))
 
 
 def _from_cache(cache: Cache, case: Case) -> Prepared:

@@ -16,7 +16,7 @@ from typing import Any, Literal
 import nibabel as nib
 import numpy as np
 
-from lightning_brats.data.case import Case, Volume
+from lightning_brats.data.case import Case, Volume, read_case
 from lightning_brats.errors import ConfigError, DataError
 
 Normalisation = Literal["zscore", "minmax"]
@@ -112,8 +112,25 @@ class Preprocess:
                 remedy="choose zscore or minmax",
             )
 
+    def to_dict(self) -> dict[str, Any]:
+        """Plain types, for JSON and checkpoints."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Preprocess:
+        """Inverse of `to_dict`."""
+        return cls(**data)
+
+    def read(self, case: Case) -> Volume:
+        """A case's files as arrays on one grid.
+
+        Raises:
+            DataError: See `read_case`.
+        """
+        return read_case(case)
+
     def __call__(self, case: Case, volume: Volume) -> Prepared:
-        """Prepare one case.
+        """Prepare what `read` gave.
 
         Raises:
             DataError: The brain is empty, or a modality has one value throughout it.

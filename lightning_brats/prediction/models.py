@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from glob import glob, has_magic
 from pathlib import Path
 from typing import Any
@@ -59,7 +59,7 @@ def context(source: CaseSource, preprocess: Preprocess) -> dict[str, Any]:
             "codes": {int(k): int(v) for k, v in scheme.codes.items()},
             "regions": list(scheme.regions),
         },
-        "preprocess": asdict(preprocess),
+        "preprocess": preprocess.to_dict(),
     }
 
 
@@ -100,7 +100,7 @@ def load_models(checkpoints: Sequence[Path], postprocess: Postprocess | None = N
     for path in checkpoints:
         task = load_task(path)
         own = postprocess or build(task.context["postprocess"])
-        models.append(Model(path, task, Preprocess(**task.context["preprocess"]), own))
+        models.append(Model(path, task, Preprocess.from_dict(task.context["preprocess"]), own))
     for what in ("modalities", "regions"):
         first, *others = ((m.checkpoint, _property(m, what)) for m in models)
         for path, value in others:

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lightning_brats.data.case import Case, read_case
+from lightning_brats.data.case import Case
 from lightning_brats.data.preprocess import Geometry, Prepared
 from lightning_brats.errors import ConfigError
 from lightning_brats.inference import (
@@ -87,15 +87,14 @@ class Segmenter:
         self.head: Head = first.task.head if len(heads) == 1 else "regions"
 
     def prepare(self, case: Case) -> list[Prepared]:
-        """Read a case once and prepare it for each network.
+        """Read a case and prepare it for each network.
 
         Raises:
             DataError: The case cannot be used.
         """
-        volume = read_case(case)
         ways = [model.preprocess for model in self.models]
         distinct = [way for i, way in enumerate(ways) if way not in ways[:i]]
-        prepared = [way(case, volume) for way in distinct]
+        prepared = [way(case, way.read(case)) for way in distinct]
         return [prepared[distinct.index(way)] for way in ways]
 
     def __call__(self, prepared: Sequence[Prepared]) -> Prediction:

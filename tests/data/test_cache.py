@@ -53,7 +53,7 @@ def test_large_foreground_is_thinned_evenly(monkeypatch: pytest.MonkeyPatch) -> 
 
 def test_second_use_reads_no_source(cache: Cache, case: Case, monkeypatch) -> None:
     cache.get(case)
-    monkeypatch.setattr(module, "read_case", lambda case: pytest.fail("read again"))
+    monkeypatch.setattr(Preprocess, "read", lambda self, case: pytest.fail("read again"))
     cache.get(case)
 
 

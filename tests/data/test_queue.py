@@ -10,15 +10,9 @@ from conftest import write_case
 from torch.utils.data import DataLoader
 
 from lightning_brats.data.cache import Cache, CachedCase
+from lightning_brats.data.patches import PatchDataset, collate, read_region
 from lightning_brats.data.preprocess import Preprocess
-from lightning_brats.data.queue import (
-    PatchDataset,
-    PatchQueue,
-    PositionSampler,
-    QueueSettings,
-    collate,
-    read_region,
-)
+from lightning_brats.data.queue import PatchQueue, PositionSampler, QueueSettings
 from lightning_brats.data.sampling import PatchPlan, PatchRequest
 from lightning_brats.errors import ConfigError
 
