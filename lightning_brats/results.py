@@ -15,10 +15,12 @@ import torch
 from pytorch_lightning.loggers import WandbLogger
 
 from lightning_brats import console, tracking
-from lightning_brats.data.case import Case, read_case, read_mask
+from lightning_brats.data.case import Case, read_mask, read_native
 from lightning_brats.data.datamodule import BratsDataModule
+from lightning_brats.data.exclusion import describe as describe_excluded
 from lightning_brats.data.splits import PARTS
-from lightning_brats.evaluation import evaluate, write_scores
+from lightning_brats.evaluation import Evaluation, examine
+from lightning_brats.evaluation.confidence import Confidence
 from lightning_brats.figures.planes import AXIAL, take, to_ras, widest_slices
 from lightning_brats.figures.window import window
 from lightning_brats.models import describe
@@ -49,11 +51,10 @@ def score_and_report(
         The contents of `summary.json`.
     """
     cases = data.cases("test")
-    scores = evaluate(folder / "predictions", cases, regions=task.regions)
-    write_scores(scores, folder)
+    scores = _score(folder / "predictions", folder, cases, "test", task).scores
     if data.split.fold is not None:
-        own = evaluate(folder / VALIDATION, data.cases("validation"), regions=task.regions)
-        write_scores(own, folder / VALIDATION)
+        own = folder / VALIDATION
+        _score(own, own, data.cases("validation"), "validation", task)
     summary = summarise(folder, model, data, task, scores)
     write_json(folder / "summary.json", summary)
     write_report(folder, {case.case: case for case in cases})
@@ -63,6 +64,17 @@ def score_and_report(
         tracking.finish(trainer.logger)
     console.results(scores, summary, folder)
     return summary
+
+
+def _score(
+    masks: Path, folder: Path, cases: Sequence[Case], part: str, task: SegmentationTask
+) -> Evaluation:
+    """Score masks, look where they err, and write the tables into a folder."""
+    with console.counting("scoring", f"{part} cases") as progress:
+        progress(0, len(cases))
+        found = examine(masks, cases, regions=task.regions, progress=progress)
+    found.write(folder)
+    return found
 
 
 def summarise(
@@ -80,6 +92,7 @@ def summarise(
     validated = history.dropna(subset=["val/dice_mean"]) if "val/dice_mean" in history else history
     best = validated["val/dice_mean"].idxmax() if len(validated) else None
     tuned = folder / STORED
+    confidence = Confidence.read(folder)
     used = [case for part in PARTS for case in data.cases(part)]
     return {
         "model": model,
@@ -88,7 +101,9 @@ def summarise(
         "fold": data.split.fold,
         "folds": data.split.folds,
         "synthetic_cases": sum(case.synthetic for case in used),
+        "excluded": describe_excluded(data.source.excluded),
         "postprocess": json.loads(tuned.read_text()) if tuned.exists() else None,
+        "confidence": confidence.summarise(scores) if confidence else None,
         "phantom": data.source.phantom,
         "regions": regions,
         "dice_mean": float(np.mean([values["dice"] for values in regions.values()])),
@@ -125,7 +140,7 @@ def peak_memory_mb() -> int:
 
 def overlay(case: Case, predictions: Path) -> Mapping[str, Any]:
     """The axial slice with most tumour: image in [0, 1], reference and prediction as labels."""
-    volume = read_case(case)
+    volume = read_native(case)
     predicted, _ = read_mask(predictions / f"{case.case}.nii.gz", case.scheme, case.case)
     assert volume.mask is not None
     modality = "t2f" if "t2f" in case.images else next(iter(case.images))

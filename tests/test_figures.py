@@ -11,7 +11,15 @@ from matplotlib.colors import to_rgba
 from matplotlib.figure import Figure
 
 from lightning_brats.errors import DataError
+from lightning_brats.evaluation.reliability import Calibration
 from lightning_brats.figures import REGION_COLOURS, case_panel, save_png
+from lightning_brats.figures.confidence import (
+    calibration_chart,
+    confidence_still,
+    dice_chart,
+    risk_chart,
+)
+from lightning_brats.figures.errors import profile_chart, profile_still
 from lightning_brats.figures.interactive import dice_curve, score_strip
 from lightning_brats.figures.planes import bounding_box, to_ras, widest_slices
 from lightning_brats.figures.plots import learning_curves, score_strips, validated_regions
@@ -224,3 +232,64 @@ def test_names_of_cases_are_not_markup_in_charts():
     table = scores().replace({"value": {np.inf: 3.0}})
     (trace,) = score_strip(table, ["WT"], "hd95").data
     assert "&lt;b&gt;bold&lt;/b&gt;" in trace.text
+
+
+def profile(**shares: float) -> np.ndarray:
+    """41 bins of 1 mm: `at_2=0.5` or `minus_3=0.5`, as in the evaluation's tables."""
+    values = np.zeros(41)
+    for name, share in shares.items():
+        side, place = name.split("_")
+        values[20 + (-1 if side == "minus" else 1) * int(place)] = share
+    return values
+
+
+def test_a_short_axis_collects_what_is_beyond():
+    shares = {"WT": profile(minus_20=0.1, minus_4=0.1, at_0=0.5, at_6=0.02, at_20=0.28)}
+    figure = profile_chart(shares)
+    (trace,) = figure.data
+    # Only 2 % would come apart on a longer axis, so it ends at 5 mm; the outermost bins are open.
+    assert list(trace.customdata) == [-5, *range(-5, 6), 5]
+    assert list(trace.y[1:-1]) == pytest.approx([10, 10, 0, 0, 0, 50, 0, 0, 0, 0, 30])
+    assert figure.layout.xaxis.ticktext[0] == "≤ −5"
+    assert figure.layout.xaxis.ticktext[-1] == "≥ 5"
+    (still,) = profile_still(shares).axes
+    assert still.patches[0].get_data().values.sum() == pytest.approx(100)
+
+
+def test_the_axis_grows_where_there_is_something_to_see():
+    shares = {"WT": profile(at_0=1.0), "ET": profile(at_0=0.5, at_8=0.5)}
+    figure = profile_chart(shares)
+    assert len(figure.data[0].x) == len(figure.data[1].x) == 2 * 10 + 1 + 2
+    assert "−20" in profile_chart({"WT": profile(at_0=0.5, at_17=0.5)}).layout.xaxis.ticktext[0]
+
+
+def pairs() -> pd.DataFrame:
+    rows = {"case": ["<b>a</b>", "c"], "region": "WT", "predicted": [0.9, 0.6], "true": [0.8, 0.7]}
+    return pd.DataFrame(rows)
+
+
+def test_calibration_and_risk_charts_draw_the_numbers():
+    measured = {
+        "WT": Calibration(np.array([10.0, 0, 4]), np.array([1.0, 0, 3]), np.array([2.0, 0, 4]))
+    }
+    _, line = calibration_chart(measured).data
+    assert (list(line.x), list(line.y)) == ([0.1, 0.75], [0.2, 1.0])
+    assert line.name == "WT, ECE 0.143"  # (|1 − 2| + |3 − 4|) / 14
+    by_dice, best, chance = risk_chart([0.9, 0.6], [0.7, 0.8]).data
+    assert list(by_dice.y) == pytest.approx([0.3, 0.25])
+    assert list(best.y) == pytest.approx([0.2, 0.25])
+    assert list(chance.y) == pytest.approx([0.25, 0.25])
+    assert "&lt;b&gt;" in dice_chart(pairs()).data[1].text[0]
+
+
+def test_stills_have_what_there_is_to_draw():
+    measured = {"WT": Calibration(*np.ones((3, 15)))}
+    assert len(confidence_still(measured, pairs(), ([0.9, 0.6], [0.8, 0.7])).axes) == 3
+    assert len(confidence_still({}, pairs(), None).axes) == 1
+    assert len(confidence_still(measured, pairs().iloc[:0], None).axes) == 1
+
+
+def test_lesion_wise_strips_follow_the_others():
+    table = pd.concat([scores().assign(metric=m, value=0.5) for m in ("dice", "lesion_dice")])
+    titles = [axes.get_title() for axes in score_strips(table, ["WT"]).axes]
+    assert titles == ["Dice", "HD95 (mm)", "Lesion-wise Dice", ""]

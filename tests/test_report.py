@@ -16,8 +16,10 @@ from plotly.offline import get_plotlyjs
 
 from lightning_brats.data.case import Case, ImageRef, write_mask
 from lightning_brats.errors import BratsError, DataError
+from lightning_brats.evaluation.confidence import Confidence, case_calibration
+from lightning_brats.evaluation.errors import ErrorTables, case_errors
 from lightning_brats.labels import SCHEMES
-from lightning_brats.report import write_report
+from lightning_brats.report import panels, sections, write_report
 from lightning_brats.report.run import read_run
 from lightning_brats.report.scores import shown_cases, spread
 from lightning_brats.report.wording import amount, digits, duration, heading, number, settings
@@ -28,6 +30,7 @@ DICE["d"] = (0.95, 0.9, 0.85)
 HD95 = {"a": (3.0, 3.5, 5.0), "b & <i>b": (8.0, 9.0, math.inf), NASTY: (2.0, 3.0, 4.0)}
 HD95["d"] = (1.0, 1.0, 1.5)
 REGIONS = ("WT", "TC", "ET")
+MM = (1.0, 1.0, 1.0)
 FILES = (
     "config.yaml",
     "environment.json",
@@ -172,7 +175,7 @@ def test_best_median_and_worst_by_hand():
         ("median", "a"),
         ("worst", "b & <i>b"),
     ]
-    assert [s.mean_dice for s in shown] == pytest.approx([0.9, 0.7, 0.4])
+    assert [s.mean for s in shown] == pytest.approx([0.9, 0.7, 0.4])
     two = shown_cases(score_table(["a", "d"]))
     assert [(s.role, s.case) for s in two] == [("best", "d"), ("worst", "a")]
     assert [(s.role, s.case) for s in shown_cases(score_table(["a"]))] == [("only", "a")]
@@ -296,6 +299,50 @@ def test_no_note_about_a_phantom_on_real_data(tmp_path):
     assert "Digital phantom" not in write_report(folder, cases).read_text()
 
 
+def test_errors_confidence_tuning_and_what_was_left_out(tmp_path, monkeypatch):
+    monkeypatch.setattr(panels, "DPI", 20)
+    monkeypatch.setattr(sections, "DPI", 20)
+    folder = tmp_path / "run"
+    cases = make_run(folder, ["a", "d"])
+    reference = np.zeros((12, 12, 12), np.uint8)
+    reference[2:8, 2:8, 2:8] = 2
+    found = {name: case_errors(reference, np.roll(reference, 1, 0), MM, REGIONS) for name in cases}
+    ErrorTables.of(list(cases.values()), found).write(folder)
+    soft = 0.8 * (reference > 0)
+    calibrations = {name: case_calibration([soft], reference, ["WT"], None) for name in cases}
+    predicted = {"a": {"WT": 0.9}, "d": {"WT": 0.7}}
+    Confidence.of(predicted, calibrations).write(folder)
+    scores = score_table(["a", "d"])
+    cohorts = scores.assign(cohort=scores["case"].map({"a": "GLI", "d": "SSA"}))
+    cohorts.to_csv(folder / "evaluation.csv", index=False)
+    tuned = {"metric": "dice", "before": 0.5, "after": 0.625, "validation_cases": 3}
+    excluded = [
+        {"case": "<b>x", "problem": "t1c is constant"},
+        {"case": None, "problem": "no mask"},
+    ]
+    summary = json.loads((folder / "summary.json").read_text())
+    summary |= {"postprocess": tuned, "excluded": excluded}
+    (folder / "summary.json").write_text(json.dumps(summary))
+    page = Page(write_report(folder, cases).read_text())
+    text = " ".join(page.text.split())
+    for words in (
+        "Post-processing tuned: mean Dice 0.500 → 0.625 on 3 validation cases; expect less",
+        "Cases left out 2",
+        "<b>x t1c is constant – no mask",
+        "By cohort",
+        "GLI 1 1 0.700",
+        "Where masks err",
+        "28.6 % have two different labels (mean over 2 cases)",  # 2 · 36 of 216 + 36 voxels
+        "Does the network know when it errs?",
+        "WT 0.2000 0.175 −1.00",
+    ):
+        assert words in text, words
+    charts = {a["data-chart"] for _, a in page.tags if "data-chart" in a}
+    assert {"boundary", "calibration", "dice-predicted", "risk"} <= charts
+    names = {path.name for path in (folder / "figures").glob("*.png")}
+    assert {"boundary.png", "confidence.png"} <= names
+
+
 @pytest.mark.parametrize("name", FILES)
 def test_a_missing_file_is_named(tmp_path, name):
     folder = tmp_path / "run"
@@ -352,6 +399,7 @@ def test_identifiers_stay_text(tmp_path, monkeypatch):
     ("text", "expected"),
     [
         (number(-1.25, 1), "−1.2"),
+        (number(-0.04, 1), "0.0"),
         (number(math.inf), "∞"),
         (number(math.nan), "–"),
         (amount(5646251), "5.65 M"),
@@ -406,4 +454,12 @@ def test_settings_in_words():
             ("bias", "no"),
             ("norm", "none"),
         ],
+    )
+
+
+def test_parts_in_lists_are_named():
+    steps = [{"_target_": "a.b.DropSmall", "minimum": {"WT": 100}}, {"_target_": "a.Hierarchy"}]
+    assert settings({"steps": steps}) == (
+        "",
+        [("steps", "DropSmall (minimum.WT 100), Hierarchy")],
     )

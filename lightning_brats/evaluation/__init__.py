@@ -2,12 +2,14 @@
 
 from lightning_brats.evaluation.pairing import Pairing, pair_files
 from lightning_brats.evaluation.references import reference_cases
-from lightning_brats.evaluation.scoring import evaluate, write_scores
+from lightning_brats.evaluation.scoring import Evaluation, evaluate, examine, write_scores
 from lightning_brats.evaluation.summary import summarise
 
 __all__ = [
+    "Evaluation",
     "Pairing",
     "evaluate",
+    "examine",
     "pair_files",
     "reference_cases",
     "summarise",

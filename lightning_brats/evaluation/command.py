@@ -1,42 +1,29 @@
-"""`experiments/evaluate.py`: score a folder of masks, print a table, write the files."""
+"""`experiments/evaluate.py`: score a folder of masks, print a table, write files and a page."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 from omegaconf import DictConfig, OmegaConf
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-from rich.table import Table
 
-from lightning_brats.crossval import ENSEMBLE, combine
+from lightning_brats.crossval import combine, out_of_fold
 from lightning_brats.data.audit import check_writable
 from lightning_brats.errors import ConfigError
+from lightning_brats.evaluation.confidence import Confidence
+from lightning_brats.evaluation.errors import ErrorTables
 from lightning_brats.evaluation.pairing import pair_files
+from lightning_brats.evaluation.printing import counting, print_summary
 from lightning_brats.evaluation.references import reference_cases
-from lightning_brats.evaluation.scoring import evaluate, write_scores
+from lightning_brats.evaluation.scoring import Evaluation, examine
+from lightning_brats.evaluation.soft import soft_files
 from lightning_brats.evaluation.summary import summarise
-from lightning_brats.metrics import METRICS
 
-TABLES: Mapping[str, Mapping[str, str]] = {
-    "whole volume": {
-        "dice": "Dice",
-        "hd95": "HD95 (mm)",
-        "sensitivity": "sensitivity",
-        "precision": "precision",
-    },
-    "lesion-wise": {
-        "lesion_dice": "Dice",
-        "lesion_hd95": "HD95 (mm)",
-        "lesion_fn": "missed",
-        "lesion_fp": "invented",
-        "instance_f1": "instance F1",
-    },
-}
-"""Printed tables: title → metric → heading; a metric that the protocol lacks has no column."""
+VALIDATION = "predictions_validation"
+"""Folder of a fold's masks of its validation cases, and their tables."""
 
 
 def run(cfg: DictConfig) -> dict[str, Any]:
@@ -56,13 +43,13 @@ def run(cfg: DictConfig) -> dict[str, Any]:
             remedy="python experiments/evaluate.py predictions=DIR references=DIR",
         )
     labels: Any = OmegaConf.to_container(cfg)["labels"]  # type: ignore[call-overload, index]
-    output = Path(cfg.output or cfg.predictions)
+    folder, output = Path(cfg.predictions), Path(cfg.output or cfg.predictions)
     check_writable(output)
     cases = reference_cases(Path(cfg.references), labels)
-    pairing = pair_files(Path(cfg.predictions), cases)
-    with _progress() as bar:
+    pairing = pair_files(folder, cases)
+    with counting() as bar:
         task = bar.add_task("", total=len(cases))
-        scores = evaluate(
+        found = examine(
             pairing,
             cases,
             protocol=cfg.protocol,
@@ -70,90 +57,70 @@ def run(cfg: DictConfig) -> dict[str, Any]:
             workers=cfg.workers,
             resample=cfg.resample,
             progress=lambda done, total: bar.update(task, completed=done, total=total),
+            boundary=cfg.boundary,
+            soft=soft_files(folder, pairing),
         )
-    summary = summarise(scores, cfg.protocol) | {
-        "missing": scores.attrs["missing"],
-        "extra": scores.attrs["extra"],
+    summary = summarise(found.scores, cfg.protocol) | {
+        "missing": found.scores.attrs["missing"],
+        "extra": found.scores.attrs["extra"],
     }
-    write_scores(scores, output)
-    (output / "summary.json").write_text(json.dumps(summary, indent=2) + "\n")
-    _print(summary, output)
+    _write(found, summary, output)
+    if cfg.report:
+        # Plotting takes a second to load, and worker processes need none of it.
+        from lightning_brats.evaluation.subject import of_folder
+        from lightning_brats.report import write_evaluation
+
+        subject = of_folder(folder, Path(cfg.references), cases, pairing, cfg.resample)
+        write_evaluation(output, found, summary, subject)
+    print_summary(summary, output, cfg.report)
     return summary
 
 
 def _run_folds(cfg: DictConfig) -> dict[str, Any]:
-    """Join the scores that the runs of a cross-validation wrote."""
-    if cfg.protocol != "legacy":
-        raise ConfigError(
-            f"runs are scored with protocol=legacy, not {cfg.protocol}",
-            remedy="score their masks: predictions=RUN/predictions_validation references=DIR",
-        )
+    """Join the scores of a cross-validation's runs, and make their ensemble."""
     runs = [Path(run) for run in cfg.runs]
     output = Path(cfg.output or runs[0].parent / "cross-validation")
     check_writable(output)
-    summary = combine(runs, output)
-    _print(summary, output)
-    command = f'python experiments/predict.py "$(cat {output / ENSEMBLE})" input=DIR output=DIR'
+    with counting() as bar:
+        task = bar.add_task("", total=None)
+        scores = out_of_fold(
+            runs,
+            cfg.protocol,
+            cfg.regions,
+            cfg.workers,
+            lambda done, total: bar.update(task, completed=done, total=total),
+        )
+    summary = combine(runs, output, scores, cfg.protocol)
+    found = _of_folds(runs, scores, cfg.boundary)
+    _write(found, summary, output)
+    if cfg.report:
+        from lightning_brats.evaluation.subject import of_folds
+        from lightning_brats.report import write_evaluation
+
+        write_evaluation(output, found, summary, of_folds(runs, found.scores))
+    print_summary(summary, output, cfg.report)
+    command = f"python experiments/predict.py checkpoint={output} input=DIR output=DIR"
     print(f"to segment with all of them: {command}")
     return summary
 
 
-def _progress() -> Progress:
-    columns = BarColumn(), MofNCompleteColumn(), TextColumn("cases, left"), TimeRemainingColumn()
-    return Progress(TextColumn("scoring"), *columns, console=Console(stderr=True), transient=True)
-
-
-def _print(summary: Mapping[str, Any], output: Path) -> None:
-    console = Console(highlight=False, soft_wrap=True)
-    console.print(
-        f"{summary['protocol']}: {_plural(summary['cases'], 'case')} of "
-        f"{_plural(summary['patients'], 'patient')}, mean and its 95 % interval"
+def _of_folds(runs: Sequence[Path], scores: pd.DataFrame, boundary: bool) -> Evaluation:
+    """The out-of-fold scores, with what all runs wrote of errors and confidence."""
+    folders = [run / VALIDATION for run in runs]
+    errors = [ErrorTables.read(folder) for folder in folders] if boundary else [None]
+    confidence = [Confidence.read(folder) for folder in folders]
+    known = [tables for tables in errors if tables is not None]
+    sure = [tables for tables in confidence if tables is not None]
+    return Evaluation(
+        scores,
+        ErrorTables.join(known) if len(known) == len(errors) else None,
+        Confidence.join(sure) if len(sure) == len(confidence) else None,
     )
-    for title, headings in TABLES.items():
-        _print_table(console, summary["regions"], title, headings)
-    for name, text in (
-        ("missing", "without a prediction, scored as if nothing had been predicted"),
-        ("extra", "left over, which belong to no case"),
-    ):
-        names = [Path(item).name for item in summary[name]]
-        if names:
-            noun = _plural(len(names), "case" if name == "missing" else "file")
-            more = ", …" if len(names) > 5 else ""
-            console.print(f"[yellow]{noun} {text}: {', '.join(names[:5])}{more}[/]")
-    lost = sum(metrics["hd95"]["infinite"] for metrics in summary["regions"].values())
-    if lost:
-        console.print(
-            f"{lost} infinite HD95 (one mask empty) counted as {summary['penalty_mm']:g} mm"
-        )
-    console.print(f"scores in {output / 'evaluation.csv'}")
 
 
-def _print_table(
-    console: Console, regions: Mapping[str, Any], title: str, headings: Mapping[str, str]
-) -> None:
-    shown = [m for m in headings if any(m in found for found in regions.values())]
-    if not shown:
-        return
-    table = Table(title=title, title_justify="left")
-    table.add_column("region")
-    for metric in shown:
-        table.add_column(headings[metric], justify="right")
-    for region, found in regions.items():
-        # Shares with three decimals; distances and mean counts with one.
-        coarse = [bool(METRICS[m].unit) or m.endswith(("_fp", "_fn")) for m in shown]
-        cells = [_cell(found[m], 1 if c else 3) for m, c in zip(shown, coarse, strict=True)]
-        table.add_row(region, *cells)
-    console.print(table)
-
-
-def _cell(figures: Mapping[str, Any], digits: int) -> str:
-    if figures["mean"] is None:
-        return "–"
-    text = f"{figures['mean']:.{digits}f}"
-    if figures["low"] is None:
-        return text
-    return f"{text}\n\\[{figures['low']:.{digits}f}, {figures['high']:.{digits}f}]"
-
-
-def _plural(count: int, noun: str) -> str:
-    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+def _write(found: Evaluation, summary: dict[str, Any], output: Path) -> None:
+    """Write the tables and `summary.json`, which also says how far confidence can be trusted."""
+    if found.confidence is not None:
+        summary["confidence"] = found.confidence.summarise(found.scores)
+    found.write(output)
+    (output / "summary.json").write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")

@@ -13,6 +13,8 @@ from lightning_brats.data.layouts.names import file_role
 from lightning_brats.errors import DataError
 
 MASK_ENDING = re.compile(r"[_-](seg|segm|segmentation|pred|prediction|mask|label)$", re.IGNORECASE)
+SOFT = re.compile(r"[_-](probabilities|entropy|mutual_information)$", re.IGNORECASE)
+"""Endings of what the prediction command writes beside a mask."""
 SHOWN = 3
 """Names listed in a message."""
 
@@ -75,7 +77,7 @@ def pair_files(folder: Path, cases: Sequence[Case]) -> Pairing:
 
 
 def _masks(folder: Path) -> list[Path]:
-    """NIfTI files of a folder and of the folders in it, images left out."""
+    """NIfTI files of a folder and of the folders in it, images and soft maps left out."""
     scan(folder)  # says what is wrong with the folder
     paths = [path for path in sorted(folder.rglob("*")) if path.is_file()]
     return [
@@ -83,6 +85,7 @@ def _masks(folder: Path) -> list[Path]:
         for path in paths
         if (name := stem(path.name)) is not None
         and file_role(name) in (None, "mask")
+        and not SOFT.search(name)
         and not any(part.startswith(IGNORED) for part in path.relative_to(folder).parts)
     ]
 

@@ -1,29 +1,51 @@
-"""Saved masks → one tidy row a case, region and metric."""
+"""Saved masks → one tidy row a case, region and metric; where they err; what they knew of it."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import as_completed
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-import nibabel as nib
-import numpy as np
 import pandas as pd
-from nibabel.processing import resample_from_to
 
-from lightning_brats.data.case import AFFINE_TOLERANCE, Case, read_mask
-from lightning_brats.errors import DataError
+from lightning_brats.data.case import Case
+from lightning_brats.evaluation.confidence import BRAIN, NOT_ZERO, Confidence
+from lightning_brats.evaluation.errors import ErrorTables
+from lightning_brats.evaluation.files import Found, Job, Scores, examine_files
 from lightning_brats.evaluation.pairing import Pairing, pair_files
-from lightning_brats.metrics import score_case
+from lightning_brats.evaluation.soft import SoftFiles
 from lightning_brats.parallel import cores, process_pool
 
 COLUMNS = ("case", "patient", "cohort", "region", "metric", "value")
 CASES_PER_WORKER = 4
 """A worker process takes a second or two to start, as long as it takes to score some cases."""
 
-Scores = dict[str, dict[str, float]]
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What was found out about some masks.
+
+    Args:
+        scores: Columns case, patient, cohort, region, metric, value; cases in the order given,
+            metrics as in `METRICS`, HD95 infinite where one mask is empty. `attrs` holds `missing`
+            (cases without a prediction), `extra` (files that belong to no case) and `protocol`.
+        errors: Where the masks err; `None` where that was not asked for.
+        confidence: What the network said of its masks; `None` where it is not known.
+    """
+
+    scores: pd.DataFrame
+    errors: ErrorTables | None = None
+    confidence: Confidence | None = None
+
+    def write(self, folder: Path) -> None:
+        """Write the tables: `evaluation.*`, and `errors*.csv` and the like where there are any."""
+        write_scores(self.scores, folder)
+        for tables in (self.errors, self.confidence):
+            if tables is not None:
+                tables.write(folder)
 
 
 def evaluate(
@@ -35,7 +57,25 @@ def evaluate(
     resample: bool = False,
     progress: Callable[[int, int], None] | None = None,
 ) -> pd.DataFrame:
+    """The scores alone; arguments, result and errors as in `examine`."""
+    found = examine(predictions, cases, protocol, regions, workers, resample, progress, False)
+    return found.scores
+
+
+def examine(
+    predictions: Path | Pairing,
+    cases: Sequence[Case],
+    protocol: str = "legacy",
+    regions: Sequence[str] | None = None,
+    workers: int | None = None,
+    resample: bool = False,
+    progress: Callable[[int, int], None] | None = None,
+    boundary: bool = True,
+    soft: SoftFiles | None = None,
+) -> Evaluation:
     """Score every case; one without a prediction scores as if nothing had been predicted.
+
+    Every file is read once.
 
     Args:
         predictions: Folder of masks in each case's own coding, or its files already paired.
@@ -47,32 +87,43 @@ def evaluate(
         resample: Bring predictions onto the reference's grid (nearest neighbour) instead of
             refusing other grids.
         progress: Called with (cases done, cases in all).
-
-    Returns:
-        Columns case, patient, cohort, region, metric, value; cases in the order given, metrics as
-        in `METRICS`, HD95 infinite where one mask is empty. `attrs` holds `missing` (cases
-        without a prediction), `extra` (files that belong to no case) and `protocol`.
+        boundary: Also look where the masks err.
+        soft: Predicted Dice and probabilities that go with the predictions.
 
     Raises:
         DataError: A file is unreadable, ambiguous, on another grid or in another coding.
         ConfigError: An unknown protocol or region.
     """
     pairing = predictions if isinstance(predictions, Pairing) else pair_files(predictions, cases)
-    score = partial(score_files, protocol=protocol, regions=regions, resample=resample)
-    jobs = [(case, pairing.files[case.case]) for case in cases]
-    scores: dict[str, Scores] = {}
+    task = partial(
+        examine_files,
+        protocol=protocol,
+        regions=regions,
+        resample=resample,
+        boundary=boundary,
+        names=soft.regions if soft else (),
+    )
+    maps = soft.probabilities if soft else {}
+    jobs = [Job(case, pairing.files[case.case], maps.get(case.case)) for case in cases]
+    found: dict[str, Found] = {}
     with _mapper(len(jobs), workers) as run:
-        for case, found in run(score, jobs):
-            scores[case] = found
+        for name, result in run(task, jobs):
+            found[name] = result
             if progress:
-                progress(len(scores), len(jobs))
+                progress(len(found), len(jobs))
+    scores = {name: each.scores for name, each in found.items()}
     frame = pd.DataFrame(_rows(cases, scores), columns=list(COLUMNS))
     frame.attrs = {
         "protocol": protocol,
         "missing": pairing.missing,
         "extra": [str(path) for path in pairing.extra],
     }
-    return frame
+    errors = {name: each.errors for name, each in found.items() if each.errors is not None}
+    return Evaluation(
+        frame,
+        ErrorTables.of(cases, errors) if boundary else None,
+        _confidence(soft, cases, found) if soft else None,
+    )
 
 
 def write_scores(frame: pd.DataFrame, folder: Path) -> None:
@@ -82,51 +133,15 @@ def write_scores(frame: pd.DataFrame, folder: Path) -> None:
     frame.to_parquet(folder / "evaluation.parquet", index=False)
 
 
-def score_files(
-    job: tuple[Case, Path | None],
-    protocol: str,
-    regions: Sequence[str] | None,
-    resample: bool,
-) -> tuple[str, Scores]:
-    """Score one case from its files; see `evaluate`."""
-    case, path = job
-    if case.mask is None:
-        raise DataError(
-            "there is no reference mask", case=case.case, remedy="add it, or drop the case"
-        )
-    reference, affine = read_mask(case.mask, case.scheme, case.case)
-    prediction = np.zeros_like(reference)
-    if path is not None:
-        prediction = _read_prediction(case, path, reference.shape, affine, resample)
-    if regions is None and protocol == "legacy":
-        regions = case.scheme.regions
-    sizes = nib.affines.voxel_sizes(affine)
-    spacing = (float(sizes[0]), float(sizes[1]), float(sizes[2]))
-    return case.case, score_case(reference, prediction, spacing, protocol, regions=regions)
-
-
-def _read_prediction(
-    case: Case, path: Path, shape: tuple[int, ...], affine: np.ndarray, resample: bool
-) -> np.ndarray:
-    """Predicted labels on the reference's grid."""
-    labels, own = read_mask(path, case.scheme, case.case)
-    if labels.shape == shape and np.abs(own - affine).max() <= AFFINE_TOLERANCE:
-        return labels
-    if resample:
-        moved = resample_from_to(nib.Nifti1Image(labels, own), (shape, affine), order=0)
-        return np.asanyarray(moved.dataobj).astype(np.uint8)
-    problem = (
-        f"the prediction has shape {labels.shape}, the reference {shape}"
-        if labels.shape != shape
-        else f"the affines of prediction and reference differ by {np.abs(own - affine).max():.3g}"
-    )
-    raise DataError(
-        problem,
-        case=case.case,
-        file=path,
-        remedy="write the prediction on the input's own grid, or set resample=true "
-        "(nearest neighbour)",
-    )
+def _confidence(
+    soft: SoftFiles, cases: Sequence[Case], found: Mapping[str, Found]
+) -> Confidence | None:
+    """Tables of what is known; `None` where none of the cases has anything."""
+    if not soft.predicted:
+        return None
+    measured = {c.case: m for c in cases if (m := found[c.case].calibration) is not None}
+    within = {case.case: BRAIN if case.images else NOT_ZERO for case in cases}
+    return Confidence.of(soft.predicted, measured, within)
 
 
 def _rows(cases: Sequence[Case], scores: dict[str, Scores]) -> Iterator[tuple]:

@@ -12,6 +12,8 @@ import pandas as pd
 
 from lightning_brats.metrics import PROTOCOLS
 
+AVERAGED = ("dice", "lesion_dice")
+"""Metrics that are also averaged over a case's regions."""
 PENALISED = ("hd95",)
 """Metrics whose infinite values count as the challenges' penalty, in mm."""
 
@@ -34,8 +36,9 @@ def summarise(
     Returns:
         `cases`, `patients`, `protocol`, `penalty_mm`, and `regions`: region → metric → n, infinite,
         undefined, mean, sd, median, q1, q3, and the 95 % interval of the mean, low and high, from a
-        bootstrap over patients, all cases of a patient together. A figure that cannot be computed
-        is `None`.
+        bootstrap over patients, all cases of a patient together. `mean` has the same of Dice and
+        lesion-wise Dice, averaged over each case's regions. A figure that cannot be computed is
+        `None`.
     """
     penalty = PROTOCOLS[protocol].penalty
     patients = scores["patient"].unique()
@@ -55,11 +58,20 @@ def summarise(
             **_spread(used[keep]),
             **_interval(used[keep], place[keep], draws),
         }
+    means: dict[str, Any] = {}
+    for metric in AVERAGED:
+        own = scores[scores["metric"] == metric].groupby(["case", "patient"], sort=False)["value"]
+        averaged = own.mean().dropna().reset_index()
+        if len(averaged):
+            place = pd.Index(patients).get_indexer(averaged["patient"])
+            values = averaged["value"].to_numpy(float)
+            means[metric] = {"n": len(values), **_spread(values), **_interval(values, place, draws)}
     return {
         "cases": int(scores["case"].nunique()),
         "patients": len(patients),
         "protocol": protocol,
         "penalty_mm": penalty,
+        "mean": means,
         "regions": regions,
     }
 

@@ -11,11 +11,14 @@ from html import escape
 import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
+from plotly.basedatatypes import BaseTraceType
 
 from lightning_brats.figures.plots import MINIMUM_FOR_BOX, VALIDATION, validated_regions
 from lightning_brats.figures.style import GREY, REGION_COLOURS
 from lightning_brats.labels import REGION_NAMES
 
+SHARES = ("dice", "lesion_dice")
+"""Metrics drawn on the scale from 0 to 1."""
 SYMBOLS = {
     "WT": "circle",
     "TC": "square",
@@ -82,9 +85,9 @@ def score_strip(scores: pd.DataFrame, regions: Sequence[str], metric: str) -> go
     """
     rows = scores[scores["metric"] == metric]
     values = rows["value"].to_numpy(float)
-    top = 1.0 if metric == "dice" else values[np.isfinite(values)].max(initial=0) or 1.0
+    top = 1.0 if metric in SHARES else values[np.isfinite(values)].max(initial=0) or 1.0
     # Room below zero, where a symbol at 0 would be cut.
-    figure = _chart([], None, [-0.03 * top, 1.04 * top])
+    figure = chart([], None, [-0.03 * top, 1.04 * top])
     for region in regions:
         own = rows[rows["region"] == region]
         finite = own[np.isfinite(own["value"])]
@@ -119,18 +122,25 @@ def _points(rows: pd.DataFrame, region: str, label: str) -> go.Box:
 def _over_epochs(
     lines: list[go.Scatter], history: pd.DataFrame, y_range: list[float] | None
 ) -> go.Figure:
-    figure = _chart(lines, "epoch", y_range)
+    figure = chart(lines, "epoch", y_range)
     # Few epochs would get ticks at fractions.
     return figure.update_xaxes(dtick=1) if len(history) <= 10 else figure
 
 
-def _chart(traces: list[go.Scatter], x_title: str | None, y_range: list[float] | None) -> go.Figure:
+def chart(
+    traces: Sequence[BaseTraceType],
+    x_title: str | None,
+    y_range: list[float] | None,
+    y_title: str | None = None,
+    height: int = 300,
+) -> go.Figure:
+    """A figure that leaves colours to the page; a legend, where shown, stands above it."""
     return go.Figure(
         traces,
         {
             "template": None,
-            "height": 300,
-            "margin": {"l": 44, "r": 12, "t": 12, "b": 44},
+            "height": height,
+            "margin": {"l": 60 if y_title else 44, "r": 12, "t": 12, "b": 44},
             "showlegend": False,
             "legend": {"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom"},
             "xaxis": {
@@ -138,7 +148,11 @@ def _chart(traces: list[go.Scatter], x_title: str | None, y_range: list[float] |
                 "zeroline": False,
                 "showgrid": False,
             },
-            "yaxis": {"range": y_range, "zeroline": False},
+            "yaxis": {
+                "title": {"text": y_title, "font": {"size": 13}},
+                "range": y_range,
+                "zeroline": False,
+            },
             "hoverlabel": {"align": "left"},
         },
     )

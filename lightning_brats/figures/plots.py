@@ -13,7 +13,13 @@ from matplotlib.ticker import MaxNLocator
 from lightning_brats.figures.style import INK, REGION_COLOURS, REGION_SYMBOLS
 from lightning_brats.labels import REGION_NAMES
 
-STRIP_METRICS = {"dice": "Dice", "hd95": "HD95 (mm)"}
+STRIP_METRICS = {
+    "dice": "Dice",
+    "hd95": "HD95 (mm)",
+    "lesion_dice": "Lesion-wise Dice",
+    "lesion_hd95": "Lesion-wise HD95 (mm)",
+}
+"""Drawn in pairs, a share and a distance, as far as they were measured."""
 VALIDATION = "val/dice_"
 MINIMUM_FOR_BOX = 5
 """Fewer cases than this are shown as points alone: their quartiles would say nothing."""
@@ -55,19 +61,25 @@ def learning_curves(history: pd.DataFrame) -> Figure:
         dice.text(0.5, 0.5, "no validation epoch", ha="center", transform=dice.transAxes)
     for axes in (loss, dice):
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-        _tidy(axes)
+        tidy(axes)
     return figure
 
 
 def score_strips(scores: pd.DataFrame, regions: Sequence[str]) -> Figure:
-    """Dice and HD95 of every case by region; infinite distances are counted under the region.
+    """Dice and HD95 of every case by region, lesion-wise too where these were measured.
+
+    Infinite distances are counted under the region.
 
     Args:
         scores: Tidy rows `case, region, metric, value`.
         regions: Order along the axis.
     """
-    figure = Figure(figsize=(10, 4.2), layout="constrained")
-    for axes, (metric, name) in zip(figure.subplots(1, 2), STRIP_METRICS.items(), strict=True):
+    measured = {"dice", "hd95", *scores["metric"]}
+    names = {metric: name for metric, name in STRIP_METRICS.items() if metric in measured}
+    rows_of_axes = -(-len(names) // 2)
+    figure = Figure(figsize=(10, 4.2 * rows_of_axes), layout="constrained")
+    grid = figure.subplots(rows_of_axes, 2, squeeze=False).ravel()
+    for axes, (metric, name) in zip(grid, names.items(), strict=False):
         rows = scores[scores["metric"] == metric]
         values = [rows.loc[rows["region"] == region, "value"].to_numpy() for region in regions]
         for place, (region, found) in enumerate(zip(regions, values, strict=True)):
@@ -75,9 +87,11 @@ def score_strips(scores: pd.DataFrame, regions: Sequence[str]) -> Figure:
         axes.set_xticks(range(len(regions)), _strip_labels(regions, values))
         axes.set_title(name)
         axes.set_xlim(-0.6, len(regions) - 0.4)
-        if metric == "dice":
+        if metric.endswith("dice"):
             axes.set_ylim(-0.03, 1.03)
-        _tidy(axes)
+        tidy(axes)
+    for axes in grid[len(names) :]:
+        axes.set_axis_off()
     return figure
 
 
@@ -115,7 +129,8 @@ def _strip_labels(regions: Sequence[str], values: Sequence[np.ndarray]) -> list[
     ]
 
 
-def _tidy(axes: Axes) -> None:
+def tidy(axes: Axes) -> None:
+    """The look that all charts share."""
     axes.spines[["top", "right"]].set_visible(False)
     axes.spines[["left", "bottom"]].set_color("#9AA1AC")
     axes.grid(axis="y", color="#E4E7EB", linewidth=0.8)

@@ -1,5 +1,8 @@
 """Where a prediction errs: signed boundary distances, misclassified voxels, confused labels.
 
+Distances run between surfels, as those of HD95 and surface dice do, and count by area. Their sign
+says which way the prediction errs: positive where it is too large, negative where it is too small.
+
 Shapes: `N` surfels, `R` regions, `L` labels, `X Y Z` voxels.
 """
 
@@ -20,11 +23,11 @@ AGREE, MISSED, FALSE = range(3)
 
 @dataclass(frozen=True)
 class BoundaryErrors:
-    """Distances of the prediction's surface from the reference's.
+    """Signed distances between the surfaces of prediction and reference.
 
     Args:
         distances: (N,) mm, positive where the prediction reaches beyond the reference, negative
-            where it stays inside; signed infinities where the reference has no surface.
+            where it stays inside; signed infinities where there is no other surface.
         areas: (N,) mm² that each distance stands for.
         points: (N, 3) corners of the voxel grid; voxel `i` spans the corners `i` to `i + 1`.
     """
@@ -45,6 +48,26 @@ class BoundaryErrors:
             return float("nan")
         return float(self.areas[np.abs(self.distances) <= tolerance].sum() / self.areas.sum())
 
+    @property
+    def mean_distance(self) -> float:
+        """Mean distance (mm) without its sign; NaN without a surface.
+
+        Of both surfaces together, the average symmetric surface distance (ASSD), every surfel
+        counting by its area.
+        """
+        if not len(self.distances):
+            return float("nan")
+        return float(np.average(np.abs(self.distances), weights=self.areas))
+
+    def histogram(self, edges: np.ndarray) -> np.ndarray:
+        """Area (bins,) in mm² by distance; the outer bins hold what lies beyond the edges too.
+
+        Args:
+            edges: (bins + 1,) mm, rising; a bin holds its lower edge and not its upper one.
+        """
+        place = np.searchsorted(edges, self.distances, side="right") - 1
+        return np.bincount(place.clip(0, len(edges) - 2), self.areas, len(edges) - 1)
+
 
 def boundary_errors(
     reference: np.ndarray, prediction: np.ndarray, spacing: Spacing
@@ -60,7 +83,31 @@ def boundary_errors(
     distances, _ = nearest(surface.points, surfels(reference, spacing), spacing)
     # The voxels around a corner that is not on the reference's surface are all in or all out.
     inside = np.pad(reference, 1)[tuple(surface.points.T)]
-    return BoundaryErrors(np.where(inside, -distances, distances), surface.weights, surface.points)
+    signed = np.where(inside, 0 - distances, distances)
+    return BoundaryErrors(signed, surface.weights, surface.points)
+
+
+def surface_errors(
+    reference: np.ndarray, prediction: np.ndarray, spacing: Spacing
+) -> BoundaryErrors:
+    """Signed distances from both surfaces, each to the other.
+
+    `boundary_errors` looks from the prediction, and so cannot see a lesion that was not predicted;
+    here its surface counts, with negative distances.
+
+    Args:
+        reference: (X, Y, Z) bool.
+        prediction: (X, Y, Z) bool.
+        spacing: Voxel edge lengths in mm.
+    """
+    beyond = boundary_errors(reference, prediction, spacing)
+    # Where the reference reaches beyond the prediction, the prediction is too small.
+    missing = boundary_errors(prediction, reference, spacing)
+    return BoundaryErrors(
+        np.concatenate([beyond.distances, 0 - missing.distances]),
+        np.concatenate([beyond.areas, missing.areas]),
+        np.concatenate([beyond.points, missing.points]),
+    )
 
 
 def error_map(reference: np.ndarray, prediction: np.ndarray, regions: Sequence[str]) -> np.ndarray:

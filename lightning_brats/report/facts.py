@@ -11,7 +11,7 @@ from lightning_brats.data.case import Case
 from lightning_brats.data.splits import Split
 from lightning_brats.report import wording
 from lightning_brats.report.run import Run
-from lightning_brats.report.wording import MISSING, amount, duration, number
+from lightning_brats.report.wording import MISSING, amount, duration, heading, number, plural
 
 Facts = list[tuple[str, str]]
 
@@ -57,7 +57,28 @@ def data(run: Run, cases: Mapping[str, Case]) -> Facts:
         ("Modalities", "; ".join(sorted(modalities))),
         ("Labels in the files", "; ".join(sorted(schemes))),
         ("Split", _draw(run.split)),
+        *([("Cases left out", str(len(left)))] if (left := excluded(run)) else []),
         ("Data fingerprint", str(run.summary.get("data_fingerprint", MISSING))),
+    ]
+
+
+def tuned(run: Run) -> str:
+    """What tuning the post-processing brought, where that was done."""
+    found = run.summary.get("postprocess")
+    if not found:
+        return ""
+    count = plural(found["validation_cases"], "validation case")
+    return (
+        f"Post-processing tuned: mean {heading(found['metric'])} {number(found['before'])} → "
+        f"{number(found['after'])} on {count}; expect less on others."
+    )
+
+
+def excluded(run: Run) -> list[dict[str, str]]:
+    """Cases that were found but not used, each with `case` (or its file) and `problem`."""
+    return [
+        {"case": str(row["case"] or row.get("file") or "–"), "problem": str(row["problem"])}
+        for row in run.summary.get("excluded") or []
     ]
 
 

@@ -2,32 +2,29 @@
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import plotly.graph_objects as go
-from jinja2 import Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup
-from plotly.offline import get_plotlyjs
+import numpy as np
 
-from lightning_brats.data.case import Case
-from lightning_brats.figures.interactive import dice_curve, loss_curve, score_strip
-from lightning_brats.figures.plots import validated_regions
-from lightning_brats.figures.style import REGION_COLOURS
+from lightning_brats.data.case import Case, Volume, read_mask
+from lightning_brats.errors import DataError
+from lightning_brats.figures import save_png
+from lightning_brats.figures.interactive import dice_curve, loss_curve
+from lightning_brats.figures.plots import learning_curves, validated_regions
 from lightning_brats.report import facts, tables
-from lightning_brats.report.panels import Panel, write_panels, write_stills
+from lightning_brats.report.cases import case_table, group_table
+from lightning_brats.report.html import as_json, embedded, write_page
+from lightning_brats.report.panels import described, write_panel
 from lightning_brats.report.run import Run, read_run
-from lightning_brats.report.scores import case_rows
-from lightning_brats.report.wording import number
-
-ROLES = {
-    "best": "Best case",
-    "median": "Median case",
-    "worst": "Worst case",
-    "only": "The only test case",
-}
+from lightning_brats.report.scores import Scored, shown_cases
+from lightning_brats.report.sections import (
+    DPI,
+    confidence_section,
+    error_section,
+    score_charts,
+)
 
 
 def write_report(run: Path, cases: Mapping[str, Case]) -> Path:
@@ -37,7 +34,8 @@ def write_report(run: Path, cases: Mapping[str, Case]) -> Path:
 
     Args:
         run: The folder, with `config.yaml`, `environment.json`, `split.json`, `metrics.csv`,
-            `evaluation.csv`, `summary.json` and `predictions/`.
+            `evaluation.csv`, `summary.json` and `predictions/`; what it has of `errors*.csv`,
+            `predicted_dice.csv` and `calibration.csv` is shown too.
         cases: The test cases by identifier, for the pictures.
 
     Returns:
@@ -47,83 +45,91 @@ def write_report(run: Path, cases: Mapping[str, Case]) -> Path:
         DataError: A required file is missing or damaged; it is named.
     """
     found = read_run(run)
-    panels = write_panels(found, cases)
-    stills = write_stills(found)
-    environment = Environment(
-        loader=PackageLoader("lightning_brats"), autoescape=True, undefined=StrictUndefined
+    scored = Scored(found.scores, found.regions, "test case")
+    return write_page(
+        run / "report.html",
+        "report.html.j2",
+        {
+            **_about(found, cases),
+            **_results(found, scored),
+            "panels": _panels(found, scored, cases),
+            "charts": _curves(found),
+        },
     )
-    page = environment.get_template("report.html.j2").render(
-        **_context(found, cases),
-        panels=[_panel(found, panel) for panel in panels],
-        stills={name: _embedded(png) for name, png in stills.items()},
-        plotly=Markup(get_plotlyjs()),
-    )
-    path = run / "report.html"
-    path.write_text(page, encoding="utf-8")
-    return path
 
 
-def _context(run: Run, cases: Mapping[str, Case]) -> dict[str, Any]:
+def _about(run: Run, cases: Mapping[str, Case]) -> dict[str, Any]:
+    """What was run, on what, and what it took."""
     return {
         "model": run.summary["model"],
         "data": run.summary["data"],
         "date": run.date,
         "phantom": bool(run.summary.get("phantom", False)),
-        "regions": run.regions,
-        "colours": REGION_COLOURS,
-        "verdict": tables.verdict(run),
-        "tiles": tables.tiles(run),
-        "main_metrics": tables.spread_tables(run, main=True),
-        "more_metrics": tables.spread_tables(run, main=False),
-        "cases": tables.case_table(run),
-        "several_cohorts": run.scores["cohort"].nunique() > 1,
-        "charts": _charts(run),
+        "tuned": facts.tuned(run),
         "cost": facts.cost(run),
         "command": run.environment.get("command", "not recorded"),
         "settings": facts.settings(run),
         "config_text": (run.path / "config.yaml").read_text(encoding="utf-8"),
         "split": run.split_sizes(),
         "data_facts": facts.data(run, cases),
+        "excluded": facts.excluded(run),
         "environment": facts.environment(run),
     }
 
 
-def _charts(run: Run) -> dict[str, Markup | None]:
+def _results(run: Run, scored: Scored) -> dict[str, Any]:
+    """Scores, errors and confidence."""
+    figures = run.path / "figures"
+    return {
+        "verdict": tables.verdict(scored),
+        "tiles": tables.tiles(scored),
+        "strips": score_charts(scored, figures),
+        "main_metrics": tables.spread_tables(scored, main=True),
+        "more_metrics": tables.spread_tables(scored, main=False),
+        "cohorts": group_table(scored, "cohort"),
+        "cases": case_table(scored),
+        "errors": error_section(run.errors, run.regions, figures),
+        "confidence": confidence_section(run.confidence, scored, figures),
+    }
+
+
+def _curves(run: Run) -> dict[str, Any]:
+    """Training over epochs."""
     best = run.summary.get("best_epoch")
-    distances = run.scores[run.scores["metric"] == "hd95"]["value"]
+    validated = validated_regions(run.history)
+    still = save_png(learning_curves(run.history), run.path / "figures/learning_curves.png", DPI)
     return {
-        "loss": _json(loss_curve(run.history)),
-        "validation": _json(dice_curve(run.history, best))
-        if validated_regions(run.history)
-        else None,
-        "dice": _json(score_strip(run.scores, run.regions, "dice")),
-        "hd95": _json(score_strip(run.scores, run.regions, "hd95"))
-        if distances.abs().lt(float("inf")).any()
-        else None,
+        "loss": as_json(loss_curve(run.history)),
+        "validation": as_json(dice_curve(run.history, best)) if validated else None,
+        "still": embedded(still),
     }
 
 
-def _panel(run: Run, panel: Panel) -> dict[str, Any]:
-    row = next(row for row in case_rows(run.scores, run.regions) if row["case"] == panel.shown.case)
-    dice, hd95 = (
-        ", ".join(f"{r} {number(v, d)}" for r, v in zip(run.regions, row[metric], strict=True))
-        for metric, d in (("dice", 3), ("hd95", 1))
-    )
-    return {
-        "role": ROLES[panel.shown.role],
-        "caption": f"{panel.shown.case}. Dice {dice}. HD95 in mm {hd95}.",
-        "alt": f"Slices of {panel.shown.case} with reference and prediction as contours, "
-        "and close-ups of the voxels missed or false",
-        "png": _embedded(panel.png),
-        "width": panel.size[0],
-        "height": panel.size[1],
-    }
+def _panels(run: Run, scored: Scored, cases: Mapping[str, Case]) -> list[dict[str, Any]]:
+    """Pictures of the best, median and worst case."""
 
+    def predicted(case: Case, volume: Volume) -> np.ndarray:
+        path = run.prediction(case.case)
+        labels, _ = read_mask(path, case.scheme, case.case)
+        if labels.shape != volume.image.shape[1:]:
+            raise DataError(
+                f"the prediction has shape {labels.shape}, the image {volume.image.shape[1:]}",
+                case=case.case,
+                file=path,
+                remedy="predict the case again",
+            )
+        return labels
 
-def _embedded(png: Path) -> str:
-    return "data:image/png;base64," + base64.b64encode(png.read_bytes()).decode()
-
-
-def _json(figure: go.Figure) -> Markup:
-    """A figure as JSON; Plotly spells `<` as a code, so no text in it can end the `<script>`."""
-    return Markup(figure.to_json())
+    panels = []
+    for shown in shown_cases(run.scores):
+        case = cases.get(shown.case)
+        if case is None:
+            raise DataError(
+                "the case was scored but is not among the cases given",
+                case=shown.case,
+                file=run.path / "evaluation.csv",
+                remedy="report the run with the data set it was tested on",
+            )
+        panel = write_panel(shown, case, predicted, run.path / "figures")
+        panels.append(described(panel, scored))
+    return panels

@@ -15,6 +15,8 @@ from yaml import YAMLError
 
 from lightning_brats.data.splits import PARTS, Split
 from lightning_brats.errors import DataError
+from lightning_brats.evaluation.confidence import Confidence
+from lightning_brats.evaluation.errors import ErrorTables
 from lightning_brats.labels import REGIONS
 
 SCORE_COLUMNS = ("case", "patient", "cohort", "region", "metric", "value")
@@ -33,6 +35,8 @@ class Run:
         history: One row an epoch.
         scores: Tidy rows `case, patient, cohort, region, metric, value` of the test cases.
         summary: Mean scores and costs.
+        errors: Where the masks err; `None` where that was not looked at.
+        confidence: What the network said of its masks; `None` where that was not kept.
     """
 
     path: Path
@@ -42,6 +46,8 @@ class Run:
     history: pd.DataFrame
     scores: pd.DataFrame
     summary: dict[str, Any]
+    errors: ErrorTables | None = None
+    confidence: Confidence | None = None
 
     @property
     def regions(self) -> list[str]:
@@ -85,6 +91,8 @@ def read_run(path: Path) -> Run:
         history=_read(path / "metrics.csv", pd.read_csv),
         scores=_read(path / "evaluation.csv", _scores),
         summary=_read(path / "summary.json", _json),
+        errors=ErrorTables.read(path),
+        confidence=Confidence.read(path),
     )
     _require(path / "metrics.csv", run.history, HISTORY_COLUMNS)
     _require(path / "evaluation.csv", run.scores, SCORE_COLUMNS)

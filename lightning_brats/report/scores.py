@@ -1,18 +1,72 @@
-"""Scores of the test cases condensed: spread by region and metric, and which cases to show."""
+"""Scores condensed: spread by region and metric, and which cases to show."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from lightning_brats.metrics import METRICS
 
+HEADLINES = ("lesion_dice", "dice")
+"""What a page is about: the first of these that was measured."""
+HEADLINE_NAMES = {"dice": "Dice", "lesion_dice": "lesion-wise Dice"}
 HUGE = 1e300
 """Stands for infinity where quantiles are interpolated: `inf - inf` would be undefined."""
+
+
+@dataclass(frozen=True)
+class Scored:
+    """Scores that a page shows.
+
+    Args:
+        table: Tidy rows `case, patient, cohort, region, metric, value`.
+        regions: In the order of tables.
+        noun: What a case is called.
+        penalty: Distance in mm that stands for an infinite one in medians; without it, such a
+            distance ranks as the largest.
+    """
+
+    table: pd.DataFrame
+    regions: Sequence[str]
+    noun: str = "case"
+    penalty: float = np.inf
+
+    @property
+    def headline(self) -> str:
+        """The metric that cases are ordered by."""
+        measured = set(self.table["metric"])
+        return next(metric for metric in HEADLINES if metric in measured)
+
+    def values(self, metric: str, region: str) -> pd.Series:
+        """A metric's values of a region, without those that are undefined."""
+        rows = self.table[(self.table["metric"] == metric) & (self.table["region"] == region)]
+        return rows["value"].dropna()
+
+    def mean(self, region: str) -> float | None:
+        """Mean of the headline over cases; `None` where it is nowhere defined."""
+        values = self.values(self.headline, region)
+        return float(values.mean()) if len(values) else None
+
+    def middle(self, region: str) -> float | None:
+        """Median over cases of the distance that goes with the headline, in mm."""
+        values = self.values(self.headline.replace("dice", "hd95"), region)
+        ranked = values.replace(np.inf, self.penalty).clip(upper=HUGE)
+        middle = float(ranked.median()) if len(ranked) else None
+        return np.inf if middle is not None and middle > HUGE / 1e6 else middle
+
+    @property
+    def overall(self) -> float:
+        """Mean of the regions' means."""
+        means = [mean for region in self.regions if (mean := self.mean(region)) is not None]
+        return float(np.mean(means))
+
+    @property
+    def case_means(self) -> pd.Series:
+        """Mean of the headline over the regions of every case, from worst to best."""
+        return case_means(self.table, self.headline)
 
 
 @dataclass(frozen=True)
@@ -39,7 +93,8 @@ class Shown:
 
     role: str
     case: str
-    mean_dice: float
+    mean: float
+    metric: str = "dice"
 
 
 def spread(scores: pd.DataFrame, metric: str, region: str) -> Spread | None:
@@ -71,36 +126,20 @@ def _worst(values: np.ndarray, higher_is_better: bool | None) -> int:
     return int(np.argmax(values if higher_is_better is False else np.abs(values)))
 
 
-def mean_dice(scores: pd.DataFrame) -> pd.Series:
-    """Mean Dice over the regions of every case, from worst to best, ties by name."""
-    means = scores[scores["metric"] == "dice"].groupby("case")["value"].mean().dropna()
+def case_means(scores: pd.DataFrame, metric: str = "dice") -> pd.Series:
+    """Mean over the regions of every case, from worst to best, ties by name."""
+    means = scores[scores["metric"] == metric].groupby("case")["value"].mean().dropna()
     return means.sort_index().sort_values(kind="stable")
 
 
-def shown_cases(scores: pd.DataFrame) -> list[Shown]:
-    """Best, median and worst case by mean Dice; of an even number, the lower middle one."""
-    means = mean_dice(scores)
+def shown_cases(scores: pd.DataFrame, metric: str = "dice") -> list[Shown]:
+    """Best, median and worst case by their mean; of an even number, the lower middle one."""
+    means = case_means(scores, metric)
     places = {"best": len(means) - 1, "median": (len(means) - 1) // 2, "worst": 0}
     if len(means) == 1:
         places = {"only": 0}
     elif len(means) == 2:
         places.pop("median")
-    return [Shown(role, str(means.index[i]), float(means.iloc[i])) for role, i in places.items()]
-
-
-def case_rows(scores: pd.DataFrame, regions: Sequence[str]) -> list[dict[str, Any]]:
-    """One row a case, from worst to best: `case, cohort, mean`, and `dice`, `hd95` by region."""
-    values = scores.set_index(["case", "metric", "region"])["value"].to_dict()
-    cohorts = scores.groupby("case")["cohort"].first()
     return [
-        {
-            "case": case,
-            "cohort": cohorts[case],
-            "mean": mean,
-            **{
-                metric: [values.get((case, metric, region), np.nan) for region in regions]
-                for metric in ("dice", "hd95")
-            },
-        }
-        for case, mean in mean_dice(scores).items()
+        Shown(role, str(means.index[i]), float(means.iloc[i]), metric) for role, i in places.items()
     ]

@@ -10,6 +10,7 @@ from lightning_brats.metrics import METRICS
 
 MISSING = "–"
 ABBREVIATIONS = {
+    "dice": "Dice",
     "hd95": "HD95",
     "nsd": "NSD",
     "iou": "IoU",
@@ -28,7 +29,8 @@ def number(value: float | None, digits: int = 3) -> str:
         return MISSING
     if math.isinf(value):
         return "∞" if value > 0 else "−∞"
-    return f"{value:.{digits}f}".replace("-", "−")
+    # Adding 0 makes a rounded −0 a 0.
+    return f"{round(value, digits) + 0:.{digits}f}".replace("-", "−")
 
 
 def heading(metric: str) -> str:
@@ -68,11 +70,15 @@ def duration(seconds: float | None) -> str:
 
 
 def setting(value: Any) -> str:
-    """A leaf of the configuration: `[16, 32]` → `16, 32`; nothing → `none`."""
+    """A leaf of the configuration: `[16, 32]` → `16, 32`; nothing → `none`; a part its name."""
     if value is None:
         return "none"
     if isinstance(value, bool):
         return "yes" if value else "no"
+    if isinstance(value, Mapping):
+        target, leaves = settings(value)
+        inside = ", ".join(f"{name} {text}" for name, text in leaves)
+        return f"{target} ({inside})" if target and inside else target or inside
     if isinstance(value, list | tuple):
         return ", ".join(setting(item) for item in value) or "none"
     return f"{value:g}" if isinstance(value, float) else str(value)

@@ -9,11 +9,13 @@ import numpy as np
 import pandas as pd
 import pytest
 from conftest import write_case
+from hydra import compose, initialize_config_module
 from saved_masks import mask_of, save, three_cases
 
 from lightning_brats.data.case import Case
 from lightning_brats.errors import ConfigError
 from lightning_brats.evaluation import evaluate, reference_cases
+from lightning_brats.evaluation.command import run
 
 ROOT = Path(__file__).parents[2]
 
@@ -81,13 +83,30 @@ def test_the_command_prints_a_table_and_writes_files(cases, folder, tmp_path) ->
         assert words in done.stdout
     assert sorted(p.name for p in work.iterdir()) == ["scores"]
     written = {path.name for path in (work / "scores").iterdir()}
-    assert written == {"evaluation.csv", "evaluation.parquet", "summary.json"}
+    tables = {"errors.csv", "errors_distances.csv", "errors_confusion.csv"}
+    scores = {"evaluation.csv", "evaluation.parquet", "evaluation.html", "summary.json"}
+    assert written == scores | tables | {"figures"}
     summary = json.loads((work / "scores" / "summary.json").read_text())
     assert (summary["cases"], summary["missing"]) == (3, ["P2-1"])
     dice = pd.read_csv(work / "scores" / "evaluation.csv").query("metric == 'dice'")
     mean = dice.query("region == 'WT'")["value"].mean()
     assert summary["regions"]["WT"]["dice"]["mean"] == pytest.approx(mean)
     assert f"{mean:.3f}" in done.stdout
+
+
+def test_page_and_errors_can_be_left_out(cases, folder, tmp_path) -> None:
+    plain = tmp_path / "plain"
+    for case in cases:
+        save(plain, f"{case.case}_seg.nii.gz", case)
+        save(folder, f"{case.case}.nii.gz", case)
+    given = [f"predictions={folder}", f"references={plain}", "labels=brats2021"]
+    with initialize_config_module("lightning_brats.configs", version_base="1.3"):
+        cfg = compose(
+            "evaluate", [*given, f"output={tmp_path / 'out'}", "report=false", "boundary=false"]
+        )
+    run(cfg)
+    written = {path.name for path in (tmp_path / "out").iterdir()}
+    assert written == {"evaluation.csv", "evaluation.parquet", "summary.json"}
 
 
 def test_the_command_reports_errors_without_a_traceback(cases, folder, tmp_path) -> None:

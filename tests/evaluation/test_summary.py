@@ -54,3 +54,16 @@ def test_the_interval_resamples_patients_not_cases() -> None:
 def test_one_patient_has_no_interval() -> None:
     found = summarise(table([0.5, 0.7], ["p", "p"]))["regions"]["ET"]["dice"]
     assert (found["mean"], found["low"], found["high"]) == (pytest.approx(0.6), None, None)
+
+
+def test_cases_are_averaged_over_their_regions() -> None:
+    first, second = table([0.2, 0.8]), table([0.4, 0.4]).assign(region="WT")
+    found = summarise(pd.concat([first, second]))["mean"]["dice"]
+    # Means of the cases: 0.3 and 0.6.
+    assert (found["mean"], found["median"], found["n"]) == (
+        pytest.approx(0.45),
+        pytest.approx(0.45),
+        2,
+    )
+    assert (found["low"], found["high"]) == pytest.approx((0.3, 0.6))
+    assert "lesion_dice" not in summarise(first)["mean"]

@@ -2,20 +2,12 @@
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 import pytest
 import torch
 
 from lightning_brats.errors import DataError
-from lightning_brats.inference import (
-    Calibration,
-    RiskCoverage,
-    entropy,
-    mutual_information,
-    predicted_dice,
-)
+from lightning_brats.inference import entropy, mutual_information, predicted_dice
 
 
 def volume(*values: float) -> torch.Tensor:
@@ -86,53 +78,3 @@ def test_predicted_dice_of_labels_sums_them_into_regions() -> None:
     assert found["WT"] == pytest.approx(2 * 0.9 / 2.2)
     assert found["TC"] == pytest.approx(2 * 0.6 / 1.8)
     assert found["ET"] == pytest.approx(0.6)
-
-
-def test_calibration_by_hand() -> None:
-    p = volume(0.1, 0.15, 0.6, 0.7, 1.0)
-    reference = volume(0, 1, 1, 0, 1).bool()
-    measured = Calibration.measure(p, reference, bins=2)
-    confidence, frequency, count = measured.curve()
-    assert count.tolist() == [2, 3]
-    assert confidence.tolist() == pytest.approx([0.125, 2.3 / 3])
-    assert frequency.tolist() == pytest.approx([0.5, 2 / 3])
-    # (|0.25 - 1| + |2.3 - 2|) / 5
-    assert measured.ece == pytest.approx(0.21)
-
-
-def test_calibration_of_cases_adds_up() -> None:
-    rng = np.random.default_rng(1)
-    p = torch.tensor(rng.random((8, 10, 10)))
-    reference = torch.tensor(rng.random((8, 10, 10))) < p
-    whole = Calibration.measure(p, reference)
-    parts = Calibration.measure(p[:3], reference[:3]) + Calibration.measure(p[3:], reference[3:])
-    assert np.array_equal(whole.count, parts.count)
-    assert parts.ece == pytest.approx(whole.ece)
-    assert whole.ece < 0.08
-    assert Calibration.measure(p**3, reference).ece > 0.2  # too doubtful
-    within = torch.zeros_like(reference)
-    within[:3] = True
-    assert np.array_equal(
-        Calibration.measure(p, reference, within).count,
-        Calibration.measure(p[:3], reference[:3]).count,
-    )
-    assert math.isnan(Calibration.measure(p, reference, torch.zeros_like(reference)).ece)
-    with pytest.raises(DataError):
-        Calibration.measure(p, reference[:3])
-
-
-def test_risk_coverage_by_hand() -> None:
-    curve = RiskCoverage.measure([0.7, 0.9, 0.8], [0.1, 0.8, 0.9])
-    assert curve.coverage.tolist() == pytest.approx([1 / 3, 2 / 3, 1])
-    assert curve.risk.tolist() == pytest.approx([0.2, 0.15, 0.4])
-    assert curve.aurc == pytest.approx(0.25)
-
-
-def test_risk_of_equally_confident_cases_does_not_depend_on_their_order() -> None:
-    for dice in ([0.2, 0.8, 1.0], [0.8, 0.2, 1.0]):
-        curve = RiskCoverage.measure([0.5, 0.5, 0.4], dice)
-        assert curve.risk.tolist() == pytest.approx([0.5, 0.5, 1 / 3])
-    with pytest.raises(DataError):
-        RiskCoverage.measure([0.5], [0.5, 0.4])
-    with pytest.raises(DataError):
-        RiskCoverage.measure([], [])

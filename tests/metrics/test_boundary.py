@@ -6,10 +6,12 @@ import pytest
 from lightning_brats.metrics.boundary import (
     FALSE,
     MISSED,
+    BoundaryErrors,
     boundary_errors,
     confusion_matrix,
     error_map,
     error_shares,
+    surface_errors,
 )
 
 UNIT = (1.0, 1.0, 1.0)
@@ -73,3 +75,43 @@ def test_confusion_matrix_counts_by_reference_and_prediction() -> None:
         expected[pair] += 1
     assert matrix.tolist() == expected.tolist()
     assert matrix.sum() == pytest.approx(7)
+
+
+def test_both_surfaces_tell_a_missed_part_and_a_false_one() -> None:
+    reference, prediction = box(3, 6), box(3, 6)
+    reference[0, 0, 0] = True  # its corners lie 2·√3 to 3·√3 mm from the box
+    prediction[9, 4, 4] = True  # its corners lie 3 and 4 mm from the box's face
+    errors = surface_errors(reference, prediction, UNIT)
+    assert errors.distances.min() == pytest.approx(-3 * np.sqrt(3))
+    assert errors.distances.max() == 4
+    assert boundary_errors(reference, prediction, UNIT).distances.min() == 0
+    mirrored = surface_errors(prediction, reference, UNIT)
+    assert sorted(mirrored.distances) == sorted(-errors.distances)
+
+
+def test_mean_distance_is_that_of_concentric_boxes() -> None:
+    errors = surface_errors(box(4, 16), box(6, 14), UNIT)
+    # Faces are 2 mm apart; corners of the outer surface up to 2 voxels beyond in each direction.
+    by_hand = {round(float(np.sqrt(4 + a * a + b * b)), 6) for a in range(3) for b in range(3)}
+    assert set(np.round(-errors.distances, 6)) == by_hand
+    expected = -(errors.distances * errors.areas).sum() / errors.areas.sum()
+    assert errors.mean_distance == pytest.approx(expected)
+    assert surface_errors(box(6, 14), box(6, 14), UNIT).mean_distance == 0
+
+
+def test_histogram_puts_what_is_beyond_into_the_outer_bins() -> None:
+    errors = BoundaryErrors(
+        np.array([-np.inf, -1.5, -0.5, 0.0, 0.5, 7.0]), np.arange(1.0, 7.0), np.zeros((6, 3))
+    )
+    areas = errors.histogram(np.array([-1.5, -0.5, 0.5, 1.5]))
+    assert areas.tolist() == [1 + 2, 3 + 4, 5 + 6]
+    nothing = BoundaryErrors(np.zeros(0), np.zeros(0), np.zeros((0, 3)))
+    assert nothing.histogram(np.array([0.0, 1.0])).tolist() == [0]
+    assert np.isnan(nothing.mean_distance)
+
+
+def test_a_mask_without_a_partner_is_infinitely_far() -> None:
+    empty = np.zeros((20, 20, 20), bool)
+    assert (surface_errors(box(6, 14), empty, UNIT).distances == -np.inf).all()
+    assert (surface_errors(empty, box(6, 14), UNIT).distances == np.inf).all()
+    assert len(surface_errors(empty, empty, UNIT).distances) == 0
