@@ -28,7 +28,15 @@ from lightning_brats.errors import ConfigError
 from lightning_brats.labels import SNFH
 from lightning_brats.metrics import score_case
 from lightning_brats.metrics.overlap import overlap
-from lightning_brats.postprocess import Grid, Postprocess, Tuned, TuningCase, tune
+from lightning_brats.postprocess import (
+    Grid,
+    Head,
+    Postprocess,
+    Tuned,
+    TuningCase,
+    near_tumour,
+    tune,
+)
 from lightning_brats.postprocess.steps import Spacing
 from lightning_brats.postprocess.tuning import Score
 from lightning_brats.runs import write_json
@@ -36,6 +44,8 @@ from lightning_brats.task import SegmentationTask
 
 STORED = "postprocess.json"
 """File of a run's folder that holds what was chosen."""
+PROBABILITIES = "probabilities"
+"""Folder of a run for what it tunes on; folds keep it, for their ensemble to be tuned on."""
 
 
 def _dice(reference: np.ndarray, predicted: np.ndarray, spacing: Spacing) -> float:
@@ -136,56 +146,110 @@ class ProbabilityWriter(pl.Callback):
             raise RuntimeError(f"{origin.case.case} is not for tuning on")
         if not batch["counted"]:
             return
-        np.savez(
-            self.folder / f"{origin.case.case}.npz",
-            probabilities=outputs.half().cpu().numpy(),
-            labels=batch["mask"][0, 0].cpu().numpy(),
-            spacing=np.asarray(origin.geometry.spacing),
-        )
+        labels = batch["mask"][0, 0].cpu().numpy()
+        case = TuningCase(outputs.half().cpu().numpy(), labels, origin.geometry.spacing)
+        _write(self.folder / f"{origin.case.case}.npz", case)
 
 
 def kept_cases(folder: Path) -> Iterator[TuningCase]:
     """What a `ProbabilityWriter` kept, one case after the other."""
     for path in sorted(folder.glob("*.npz")):
-        with np.load(path) as stored:
-            x, y, z = stored["spacing"].tolist()
-            yield TuningCase(stored["probabilities"], stored["labels"], (x, y, z))
+        yield _read(path)
 
 
-def choose(kept: Path, run: Path, checkpoint: Path, tuning: Tuning, task: SegmentationTask) -> None:
+def choose(
+    kept: Path,
+    run: Path,
+    checkpoint: Path,
+    tuning: Tuning,
+    task: SegmentationTask,
+    keep: bool = False,
+) -> None:
     """Search, and store the result in the run's `postprocess.json` and in the checkpoint.
 
     Args:
-        kept: Folder of a `ProbabilityWriter`; removed afterwards.
+        kept: Folder of a `ProbabilityWriter`.
         run: The run's folder.
         checkpoint: Its weights, which predict with what is chosen from now on.
         tuning: What to search.
         task: Says what the outputs are.
+        keep: Whether to keep the probabilities, cut to the tumours' surroundings.
 
     Raises:
         DataError: There is no case to tune on.
     """
-    cases = len(list(kept.glob("*.npz")))
+    found = search([kept], run, tuning, task.regions, task.head)
+    _store(checkpoint, found)
+    if keep:
+        _cut(kept, tuning, task.regions, task.head)
+    else:
+        shutil.rmtree(kept)
+
+
+def search(
+    kept: Sequence[Path],
+    output: Path,
+    tuning: Tuning,
+    regions: Sequence[str],
+    head: Head,
+    title: str = "post-processing",
+    which: str = "validation",
+) -> Postprocess:
+    """Choose on all kept cases, store the choice in `<output>/postprocess.json`, and print it.
+
+    Args:
+        kept: Folders of `ProbabilityWriter`s.
+        output: Where to store it.
+        tuning: What to search.
+        regions: In the networks' order.
+        head: What the networks' outputs are.
+        title: What is tuned.
+        which: The cases it is tuned on.
+
+    Raises:
+        DataError: There is no case to tune on.
+    """
     found = tune(
-        kept_cases(kept),
-        task.regions,
-        task.head,
+        (case for folder in kept for case in kept_cases(folder)),
+        regions,
+        head,
         _remembering(SCORES[tuning.metric]),
         tuning.base,
         tuning.grid,
     )
-    write_json(run / STORED, _describe(found, tuning.metric, cases))
-    _store(checkpoint, found.postprocess)
-    shutil.rmtree(kept)
+    cases = sum(len(list(folder.glob("*.npz"))) for folder in kept)
+    write_json(output / STORED, _describe(found, tuning.metric, cases))
     console.print(
-        f"post-processing tuned on {cases} validation cases: mean {tuning.metric} "
+        f"{title} tuned on {cases} {which} cases: mean {tuning.metric} "
         f"{found.before:.4f} → {found.after:.4f} (gain {found.gain:.4f}; expect less on others)"
     )
+    return found.postprocess
 
 
 def chosen(run: Path) -> Postprocess:
     """What `choose` stored with a run."""
     return Postprocess.from_dict(json.loads((run / STORED).read_text())["postprocess"])
+
+
+def _read(path: Path) -> TuningCase:
+    with np.load(path) as stored:
+        x, y, z = stored["spacing"].tolist()
+        return TuningCase(stored["probabilities"], stored["labels"], (x, y, z))
+
+
+def _write(path: Path, case: TuningCase) -> None:
+    np.savez(
+        path,
+        probabilities=case.probabilities.astype(np.float16, copy=False),
+        labels=case.labels,
+        spacing=np.asarray(case.spacing),
+    )
+
+
+def _cut(folder: Path, tuning: Tuning, regions: Sequence[str], head: Head) -> None:
+    """Keep of each case what a search looks at: a twentieth of a brain, as a rule."""
+    for path in folder.glob("*.npz"):
+        _write(path, near_tumour(_read(path), regions, head, tuning.base, tuning.grid))
 
 
 def _remembering(score: Score) -> Score:

@@ -98,8 +98,9 @@ def run(output: Path, source: Path, *checkpoints: Path, **settings: object) -> P
         "precision": 32,
         "accelerator": "cpu",
     }
+    chosen = {key: value for key, value in (named | settings).items() if value is not None}
     with initialize_config_module("lightning_brats.configs", version_base="1.3"):
-        cfg = compose("predict", [f"{key}={value}" for key, value in (named | settings).items()])
+        cfg = compose("predict", [f"{key}={value}" for key, value in chosen.items()])
     return predict(cfg)
 
 

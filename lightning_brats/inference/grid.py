@@ -61,6 +61,8 @@ def pad_to(image: Tensor, brain: Tensor, patch: Sequence[int]) -> tuple[Tensor, 
     missing = [max(p - size, 0) for p, size in zip(patch, shape, strict=True)]
     sides = [side for m in reversed(missing) for side in (m // 2, m - m // 2)]
     inner = tuple(slice(m // 2, m // 2 + size) for m, size in zip(missing, shape, strict=True))
+    if not any(missing):
+        return image, brain, inner
     return F.pad(image, sides), F.pad(brain, sides), inner
 
 

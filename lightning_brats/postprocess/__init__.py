@@ -1,4 +1,8 @@
-"""From probabilities to labels: thresholds, cleaning steps, composition, and their tuning."""
+"""From probabilities to labels: thresholds, cleaning steps, composition, and their tuning.
+
+There is no conditional random field among the steps: no maintained library offers one for volumes
+without being compiled first.
+"""
 
 from lightning_brats.postprocess.morphology import Closing, FillHoles, Opening
 from lightning_brats.postprocess.pipeline import (
@@ -8,7 +12,7 @@ from lightning_brats.postprocess.pipeline import (
     region_probabilities,
 )
 from lightning_brats.postprocess.steps import DropSmall, Hierarchy, KeepLargest, ReplaceSmallET
-from lightning_brats.postprocess.tuning import Grid, Tuned, TuningCase, tune
+from lightning_brats.postprocess.tuning import Grid, Tuned, TuningCase, near_tumour, tune
 
 __all__ = [
     "Closing",
@@ -24,6 +28,7 @@ __all__ = [
     "Tuned",
     "TuningCase",
     "bounding_box",
+    "near_tumour",
     "region_probabilities",
     "tune",
 ]

@@ -99,8 +99,7 @@ def tune(
         DataError: There is no case, or no score that is not NaN.
     """
     base, grid = base or Postprocess(), grid or Grid()
-    lowest = min(*grid.thresholds, *base.thresholds(regions).values())
-    near = [_cropped(case, regions, head, lowest) for case in cases]
+    near = [near_tumour(case, regions, head, base, grid) for case in cases]
 
     def mean_score(candidate: Postprocess) -> float:
         scores = np.array([_scores(candidate, case, regions, head, score) for case in near])
@@ -153,10 +152,13 @@ def _is_tuned(step: Step) -> TypeGuard[DropSmall]:
     return isinstance(step, DropSmall) and step.unit == "mm3"
 
 
-def _cropped(case: TuningCase, regions: Sequence[str], head: Head, lowest: float) -> TuningCase:
-    """The part of a case that any candidate can call tumour, and the reference."""
-    # The most probable of K labels has a probability of 1/K or more.
-    limit = min(lowest, 1 / len(case.probabilities)) if head == "labels" else lowest
+def near_tumour(
+    case: TuningCase, regions: Sequence[str], head: Head, base: Postprocess, grid: Grid
+) -> TuningCase:
+    """The part of a case that any candidate of a search can call tumour, and the reference."""
+    limit = min(*grid.thresholds, *base.thresholds(regions).values())
+    if head == "labels":  # the most probable of K labels has a probability of 1/K or more
+        limit = min(limit, 1 / len(case.probabilities))
     soft = region_probabilities(case.probabilities, regions, head)
     mask = np.logical_or.reduce([case.labels > 0, *(p > limit for p in soft)])
     box = bounding_box(mask, MARGIN) or (slice(0, 1),) * 3

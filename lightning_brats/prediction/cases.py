@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
 from lightning_brats.data.case import Case
-from lightning_brats.data.index import index_dataset
+from lightning_brats.data.index import detect_layout, index_dataset
+from lightning_brats.data.layouts.folders import ANY_NAMES
 from lightning_brats.data.preprocess import Prepared
 from lightning_brats.data.table import index_table
 from lightning_brats.errors import ConfigError, DataError
@@ -53,14 +54,21 @@ class BadCases:
             print("\n".join(str(error) for error in self.skipped), flush=True)
 
 
-def find_cases(model: Model, source: Path, layout: str | None, bad: BadCases) -> list[Case]:
+def find_cases(
+    model: Model,
+    source: Path,
+    layout: str | None,
+    bad: BadCases,
+    patterns: Mapping[str, str] | None = None,
+) -> list[Case]:
     """Cases to segment, with the network's modalities; masks, where there are any, are ignored.
 
     Args:
         model: Tells modalities and, where the input's own coding will not do, the masks' coding.
-        source: A data set's folder, a case's folder, or a table.
+        source: A data set's folder, a case's folder, one with DICOM series, or a table.
         layout: Overrides the recognised layout.
         bad: Takes the cases that lack a modality.
+        patterns: Modality → what its DICOM series, or its NIfTI file, is called.
 
     Raises:
         DataError: The input cannot be read.
@@ -69,13 +77,41 @@ def find_cases(model: Model, source: Path, layout: str | None, bad: BadCases) ->
     if source.suffix in (".csv", ".json"):
         codes = dict(trained.codes)
         found = index_table(source, codes, model.modalities, trained.regions, require_masks=False)
+    elif patterns or _holds_dicom(source):
+        found = _examined(model, source, bad, patterns)
     else:
-        found = index_dataset(source, layout, require_masks=False)
+        # Folders of any name have no coding of their own; there are no masks to be read with it.
+        plain = layout is None and detect_layout(source) == ANY_NAMES
+        found = index_dataset(source, layout, trained if plain else None, require_masks=False)
     cases = []
     for case in found:
         with bad.guard(case):
             chosen = case.with_modalities(model.modalities)
-            cases.append(replace(chosen, mask=None, scheme=_coding(case.scheme, trained)))
+            chosen = replace(chosen, mask=None, scheme=_coding(case.scheme, trained))
+            model.preprocess.check(chosen)
+            cases.append(chosen)
+    return cases
+
+
+def _holds_dicom(source: Path) -> bool:
+    # Here, because SimpleITK is not needed by those who have NIfTI.
+    from lightning_brats.data.raw.dicom import holds_dicom
+
+    return source.is_dir() and holds_dicom(source)
+
+
+def _examined(
+    model: Model, source: Path, bad: BadCases, patterns: Mapping[str, str] | None
+) -> list[Case]:
+    """Cases whose modalities are recognised by what their series are called."""
+    from lightning_brats.data.raw.series import find_examinations
+
+    if not source.is_dir():
+        raise DataError("folder not found", file=source, remedy="correct the path (input=/path)")
+    cases = []
+    for examination in find_examinations(source):
+        with bad.guard(Case(examination.name, examination.name, {}, model.scheme)):
+            cases.append(examination.case(model.modalities, model.scheme, patterns))
     return cases
 
 
@@ -105,6 +141,6 @@ def _named(error: DataError | OSError, case: Case, skips: bool) -> DataError:
     return DataError(
         error.problem,
         case=case.case,
-        file=error.file or case.files[0],
+        file=error.file or next(iter(case.files), None),
         remedy="; ".join(way for way in ways if way) or None,
     )

@@ -8,6 +8,7 @@ from glob import glob, has_magic
 from pathlib import Path
 from typing import Any
 
+from lightning_brats.crossval.stored import stored_ensemble
 from lightning_brats.data.preprocess import Preprocess
 from lightning_brats.data.sources import CaseSource
 from lightning_brats.errors import ConfigError
@@ -67,8 +68,10 @@ def find_checkpoints(where: str | Iterable[str]) -> list[Path]:
     """Checkpoint files, each once, in the order named.
 
     Args:
-        where: One or several of: a file, a glob, a run's folder, or a folder of runs. Of a
-            folder, `best.ckpt` is taken, else `last.ckpt`, else every checkpoint that lies in it.
+        where: One or several of: a file, a glob, a run's folder, a folder of runs, or what
+            `experiments/evaluate.py` made of a cross-validation's runs, `ensemble.json` or its
+            folder. Of a folder, `best.ckpt` is taken, else `last.ckpt`, else every checkpoint that
+            lies in it.
 
     Raises:
         ConfigError: Nothing is found.
@@ -84,6 +87,13 @@ def find_checkpoints(where: str | Iterable[str]) -> list[Path]:
     if not found:
         raise ConfigError("no checkpoint is named", remedy=EXAMPLE)
     return list(found)
+
+
+def ensemble_postprocess(where: str | Iterable[str]) -> Postprocess | None:
+    """Post-processing that was tuned for just this ensemble; `None` where there is none."""
+    names = [where] if isinstance(where, str) else list(where)
+    found = stored_ensemble(Path(names[0])) if len(names) == 1 else None
+    return found.postprocess if found else None
 
 
 def load_models(checkpoints: Sequence[Path], postprocess: Postprocess | None = None) -> list[Model]:
@@ -133,6 +143,9 @@ def load_task(checkpoint: Path) -> SegmentationTask:
 
 
 def _in_place(place: Path) -> list[Path]:
+    ensemble = stored_ensemble(place)
+    if ensemble:
+        return list(ensemble.checkpoints)
     if not place.is_dir():
         return [place]
     files = []

@@ -24,7 +24,7 @@ from lightning_brats.inference import (
 )
 from lightning_brats.inference.grid import mirrors
 from lightning_brats.labels import BACKGROUND
-from lightning_brats.postprocess import Head, region_probabilities
+from lightning_brats.postprocess import Head, Postprocess, region_probabilities
 from lightning_brats.postprocess.steps import Spacing
 from lightning_brats.prediction.models import Model
 
@@ -81,10 +81,18 @@ class Segmenter:
             raise ConfigError(
                 "the checkpoints have different post-processing: "
                 f"{first.checkpoint}, {other.checkpoint}",
-                remedy="name one for the mean: postprocess=default",
+                remedy="name one for the mean, such as postprocess=default; or, for the folds of a "
+                "cross-validation, let evaluate.py tune one: python experiments/evaluate.py "
+                "'runs=[RUN,RUN,…]', then checkpoint=<its output>",
             )
         heads = {(m.task.head, _outputs(m)) for m in models}
         self.head: Head = first.task.head if len(heads) == 1 else "regions"
+
+    @property
+    def shared_postprocess(self) -> Postprocess | None:
+        """The post-processing of all networks; `None` where they have several."""
+        alike = all(model.postprocess == self.postprocess for model in self.models)
+        return self.postprocess if alike else None
 
     def prepare(self, case: Case) -> list[Prepared]:
         """Read a case and prepare it for each network.
@@ -103,10 +111,13 @@ class Segmenter:
         Args:
             prepared: The case, as each network wants it.
         """
-        geometry = _enclosing([each.geometry for each in prepared])
+        pairs = [
+            self._probabilities(m, each) for m, each in zip(self.models, prepared, strict=True)
+        ]
+        geometry = _enclosing([each for _, each in pairs])
         own = [
-            self._probabilities(model, each, geometry)
-            for model, each in zip(self.models, prepared, strict=True)
+            _place(each, place, geometry, model.task.head)
+            for model, (each, place) in zip(self.models, pairs, strict=True)
         ]
         members = [self._shared(model, each) for model, each in zip(self.models, own, strict=True)]
         mean = sum(members[1:], members[0]) / len(members)
@@ -125,10 +136,10 @@ class Segmenter:
             geometry=geometry,
         )
 
-    def _probabilities(self, model: Model, prepared: Prepared, geometry: Geometry) -> Tensor:
-        """A network's (K, x, y, z) on the shared grid."""
+    def _probabilities(self, model: Model, prepared: Prepared) -> tuple[Tensor, Geometry]:
+        """A network's (K, x, y, z) on the file's voxels, and which of them."""
         own = model.task.probabilities(torch.from_numpy(prepared.image)[None])
-        return _place(own, prepared.geometry, geometry, model.task.head)
+        return _to_native(own, prepared.geometry, model.task.head)
 
     def _shared(self, model: Model, probabilities: Tensor) -> Tensor:
         """A network's probabilities in terms of the head that all share."""
@@ -162,11 +173,30 @@ def _mirrored(model: Model, prepared: Prepared) -> Iterator[Tensor]:
     task, window = model.task, replace(model.task.inference, tta="none")
     image = torch.from_numpy(prepared.image).to(task.device)
     for axes in mirrors(window.patch_size):
-        yield window(task, image.flip(axes), task.head).flip(axes)
+        own = window(task, image.flip(axes), task.head).flip(axes)
+        yield _to_native(own, prepared.geometry, task.head)[0]
+
+
+def _to_native(own: Tensor, geometry: Geometry, head: Head) -> tuple[Tensor, Geometry]:
+    """Probabilities on the file's voxels, from the grid that the case was resampled to, if any."""
+    if geometry.resampled is None:
+        return own, geometry
+    background = BACKGROUND if head == "labels" else None
+    brought, native = geometry.to_native(own.float().cpu().numpy(), background)
+    return torch.from_numpy(brought).to(own.device), native
 
 
 def _enclosing(geometries: Sequence[Geometry]) -> Geometry:
-    """The smallest crop of a file that holds all these crops of it."""
+    """The smallest crop of a file that holds all these crops of it.
+
+    Raises:
+        ConfigError: They are crops of several files.
+    """
+    if len({(geometry.shape, geometry.affine) for geometry in geometries}) > 1:
+        raise ConfigError(
+            "the networks' masks lie on the grids of different modalities",
+            remedy="combine networks with the same preprocess.raw.center",
+        )
     boxes = np.array([geometry.box for geometry in geometries])  # (networks, 3, 2)
     low, high = boxes[..., 0].min(0).tolist(), boxes[..., 1].max(0).tolist()
     x, y, z = zip(low, high, strict=True)

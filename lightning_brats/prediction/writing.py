@@ -15,11 +15,9 @@ import torch
 
 from lightning_brats.data.case import Case, write_mask
 from lightning_brats.data.preprocess import Geometry
+from lightning_brats.labels import BACKGROUND
 from lightning_brats.postprocess import Postprocess
 from lightning_brats.task import SegmentationTask
-
-STEPS = 2**15
-"""Probabilities are stored in steps of 2⁻¹⁵: NIfTI has no half precision, and so 0.5 is exact."""
 
 
 class PredictionWriter(pl.Callback):
@@ -47,7 +45,9 @@ class PredictionWriter(pl.Callback):
         if not batch["counted"]:
             return
         case, geometry = batch["origin"].case, batch["origin"].geometry
-        probabilities = outputs.float().cpu().numpy()
+        background = BACKGROUND if pl_module.head == "labels" else None
+        # Labels are made where they are written: masks that are interpolated lose what is thin.
+        probabilities, geometry = geometry.to_native(outputs.float().cpu().numpy(), background)
         labels = self.postprocess(
             probabilities, geometry.spacing, pl_module.regions, pl_module.head
         )
@@ -62,17 +62,9 @@ def save_labels(folder: Path, case: Case, geometry: Geometry, labels: np.ndarray
     return path
 
 
-def save_probabilities(path: Path, geometry: Geometry, probabilities: np.ndarray) -> None:
-    """Write (R, x, y, z) as (X, Y, Z, R) on the file's grid, 16-bit integers scaled to [0, 1]."""
-    steps = np.rint(probabilities * STEPS).astype(np.uint16)
-    image = nib.Nifti1Image(np.moveaxis(geometry.restore(steps), 0, -1), None)
-    image.header.set_slope_inter(1 / STEPS, 0)
-    _save(image, path, geometry)
-
-
 def save_map(path: Path, geometry: Geometry, values: np.ndarray) -> None:
     """Write (x, y, z) float32 on the file's grid."""
-    _save(nib.Nifti1Image(geometry.restore(values.astype(np.float32)), None), path, geometry)
+    save_image(nib.Nifti1Image(geometry.restore(values.astype(np.float32)), None), path, geometry)
 
 
 class Table:
@@ -95,7 +87,8 @@ class Table:
             csv.DictWriter(stream, self.columns).writerow(short)
 
 
-def _save(image: nib.Nifti1Image, path: Path, geometry: Geometry) -> None:
+def save_image(image: nib.Nifti1Image, path: Path, geometry: Geometry) -> None:
+    """Write an image whose voxels are on the file's grid, with that grid's place in space."""
     affine = np.asarray(geometry.affine)
     image.set_qform(affine, code=1)
     image.set_sform(affine, code=1)
