@@ -91,6 +91,37 @@ def surfel_nsd(a, b, tolerance, spacing):
     return close / (area_a[at_a].sum() + area_b[at_b].sum())
 
 
+def ratio(part, whole, empty):
+    return part / whole if whole else empty
+
+
+def whole(a, b, spacing):
+    """Every whole-volume metric of two masks."""
+    tp, fp, fn, tn = (a & b).sum(), (~a & b).sum(), (a & ~b).sum(), (~a & ~b).sum()
+    voxel = np.prod(spacing)
+    change = 100 * ratio(float(b.sum()) - a.sum(), a.sum(), np.inf if b.any() else 0.0)
+    return {
+        "dice": ratio(2 * tp, 2 * tp + fp + fn, 1.0),
+        "iou": ratio(tp, tp + fp + fn, 1.0),
+        "sensitivity": ratio(tp, tp + fn, float(not b.any())),
+        "specificity": ratio(tn, tn + fp, 1.0),
+        "precision": ratio(tp, tp + fp, float(not a.any())),
+        "accuracy": (tp + tn) / a.size,
+        "volume_reference": a.sum() * voxel,
+        "volume_prediction": b.sum() * voxel,
+        "volume_error": change,
+        "volume_error_abs": abs(change),
+        "hd95": hd95(a, b, spacing),
+        "nsd_0.5": surfel_nsd(a, b, 0.5, spacing),
+        "nsd_1.0": surfel_nsd(a, b, 1.0, spacing),
+    }
+
+
+def legacy(reference, prediction, spacing, regions):
+    pairs = {r: [np.isin(v, REGIONS[r]) for v in (reference, prediction)] for r in regions}
+    return {region: whole(*pair, spacing) for region, pair in pairs.items()}
+
+
 def lesion_scores(reference, prediction, spacing, dilations, threshold, penalty, nsd=False):
     """Numbered reference lesions against numbered predicted ones."""
     names = ("dice", "hd95", "nsd_0.5", "nsd_1.0") if nsd else ("dice", "hd95")
@@ -126,19 +157,16 @@ def brats2023(reference, prediction, spacing, dilations, threshold):
         out[region] = lesion_scores(
             grouped(a, dilations), components(b), spacing, dilations, threshold, 374
         )
-        out[region]["hd95"] = hd95(a, b, spacing)
-        out[region]["nsd_0.5"] = surfel_nsd(a, b, 0.5, spacing)
-        out[region]["nsd_1.0"] = surfel_nsd(a, b, 1.0, spacing)
-        out[region]["dice"] = dice(a, b) if a.any() or b.any() else 1.0
+        out[region] |= whole(a, b, spacing)
     return out
 
 
 def touching(own, other):
     return {
-        (i, j)
+        (i, int(j))
         for i in range(1, own.max() + 1)
-        for j in range(1, other.max() + 1)
-        if (dilate(own == i, 1) & (other == j)).any() or (dilate(other == j, 1) & (own == i)).any()
+        for j in np.unique(other[dilate(own == i, 1)])
+        if j
     }
 
 
@@ -186,11 +214,9 @@ def brats2024(reference, prediction, spacing):
         threshold = 10 if region == "ET" else 20
         out[region] = lesion_scores(a, b, spacing, times, threshold, 337, nsd=True)
         first, second = a > 0, b > 0
-        out[region]["dice"] = dice(first, second) if (first | second).any() else 1.0
-        out[region]["hd95"] = hd95(first, second, spacing)
+        out[region] |= whole(first, second, spacing)
         out[region]["nsd_0.5"] = border_nsd(first, second, 0.5, spacing)
         out[region]["nsd_1.0"] = border_nsd(first, second, 1.0, spacing)
-        out[region]["volume_prediction"] = second.sum() * np.prod(spacing)
     return out
 
 

@@ -4,9 +4,11 @@ import math
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
+from monai.metrics import compute_dice, compute_iou
 
 from lightning_brats.metrics import METRICS, score_case
 
@@ -149,3 +151,13 @@ def test_losing_voxels_never_raises_dice(a) -> None:
         dice = et(a, found)["dice"]
         assert dice < last
         last = dice
+
+
+@given(masks, masks)
+@settings(max_examples=30, deadline=None)
+def test_dice_and_iou_are_monai_s(a, b) -> None:
+    first, second = (torch.from_numpy(m == 3)[None, None].float() for m in (a, b))
+    scores = et(a, b)
+    if a.any():  # MONAI leaves Dice without a reference undefined
+        assert scores["dice"] == pytest.approx(compute_dice(second, first).item(), abs=1e-6)
+        assert scores["iou"] == pytest.approx(compute_iou(second, first).item(), abs=1e-6)
