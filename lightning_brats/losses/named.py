@@ -17,7 +17,7 @@ from lightning_brats.losses.terms import CrossEntropy, Head, Loss
 SMOOTH = 1e-5
 
 
-def _head(head: Head) -> dict[str, Any]:
+def overlap(head: Head) -> dict[str, Any]:
     """How MONAI's overlap losses are told the head."""
     labels = head == "labels"
     return {
@@ -30,7 +30,7 @@ def _head(head: Head) -> dict[str, Any]:
 
 def _dice(head: Head, batch: bool, squared: bool, smooth: float) -> nn.Module:
     return DiceLoss(
-        **_head(head), batch=batch, squared_pred=squared, smooth_nr=smooth, smooth_dr=smooth
+        **overlap(head), batch=batch, squared_pred=squared, smooth_nr=smooth, smooth_dr=smooth
     )
 
 
@@ -113,7 +113,7 @@ def tversky(
 ) -> nn.Module:
     """Dice with missed voxels weighted above false ones (Salehi et al. 2017); .5 and .5 is Dice."""
     term = TverskyLoss(
-        **_head(head),
+        **overlap(head),
         alpha=false_positive,
         beta=false_negative,
         batch=batch,
@@ -129,6 +129,6 @@ def generalised_dice(head: Head, *, batch: bool = False, smooth: float = SMOOTH)
     Background is a class here, as published. A class that a patch lacks takes the largest weight
     of the others; a patch without any region teaches nothing with the head `regions`.
     """
-    settings = _head(head) | {"include_background": True}
+    settings = overlap(head) | {"include_background": True}
     term = GeneralizedDiceLoss(**settings, batch=batch, smooth_nr=smooth, smooth_dr=smooth)
     return Loss(head, [term])

@@ -5,26 +5,49 @@ Shapes: B batch, K outputs, `...` two or three axes of space.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from lightning_brats.errors import ConfigError
+from lightning_brats.losses.terms import Head
+
+
+def deeply_supervised(
+    head: Head, *, loss: Callable[..., nn.Module], weights: Sequence[float]
+) -> nn.Module:
+    """A loss with weights of its outputs' levels, see `DeepSupervision`.
+
+    Args:
+        head: `regions` or `labels`.
+        loss: Makes the loss of a head.
+        weights: Of the outputs, finest first.
+    """
+    return DeepSupervision(loss(head=head), weights)
+
 
 class DeepSupervision(nn.Module):
     """Lets any loss take the outputs of a deeply supervised network.
 
-    A coarser output counts half as much as the one before, and is compared with the target at the
-    nearest voxels; the weights sum to one. A single output is passed on as it is.
+    A coarser output is compared with the target at the nearest voxels. A single output is passed on
+    as it is.
 
     Args:
         loss: (logits, target) → scalar.
+        weights: Of the outputs, finest first; scaled to sum to one. An output of weight 0 is left
+            out. By default each counts half as much as the one before.
+
+    Raises:
+        ConfigError: Weights that are negative or all 0.
     """
 
-    def __init__(self, loss: nn.Module) -> None:
+    def __init__(self, loss: nn.Module, weights: Sequence[float] | None = None) -> None:
         super().__init__()
-        self.loss = loss
+        if weights is not None and (min(weights, default=-1) < 0 or not sum(weights)):
+            raise ConfigError(f"weights of deep supervision {list(weights)}: none is to be below 0")
+        self.loss, self.weights = loss, weights
 
     def forward(self, outputs: Tensor | Sequence[Tensor], target: Tensor) -> Tensor:
         """Scalar loss.
@@ -33,15 +56,23 @@ class DeepSupervision(nn.Module):
             outputs: Logits; a list of them, finest first; or, as MONAI's DynUNet gives them,
                 (B, levels, K, ...) stacked at full size.
             target: At full size.
+
+        Raises:
+            ConfigError: Not one weight an output.
         """
         if isinstance(outputs, Tensor):
             if outputs.ndim == target.ndim:
                 return self.loss(outputs, target)
             outputs = outputs.unbind(1)
-        weights = [0.5**level for level in range(len(outputs))]
+        weights = self.weights or [0.5**level for level in range(len(outputs))]
+        if len(weights) != len(outputs):
+            raise ConfigError(
+                f"{len(weights)} weights of deep supervision for {len(outputs)} outputs"
+            )
         losses = [
             weight / sum(weights) * self.loss(logits, _resize(target, logits))
             for weight, logits in zip(weights, outputs, strict=True)
+            if weight
         ]
         return torch.stack(losses).sum()
 
