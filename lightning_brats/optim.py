@@ -1,4 +1,4 @@
-"""Parameter groups, and learning-rate schedules as plain functions of the step.
+"""Optimisers over parameter groups, and learning-rate schedules as plain functions of the step.
 
 A schedule is called with (optimizer, total_steps) and returns what Lightning's
 `configure_optimizers` wants under `lr_scheduler`.
@@ -6,8 +6,10 @@ A schedule is called with (optimizer, total_steps) and returns what Lightning's
 
 from __future__ import annotations
 
+import inspect
 import math
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from torch import nn
@@ -26,6 +28,30 @@ def parameter_groups(module: nn.Module, weight_decay: float) -> list[dict[str, A
         {"params": [p for p in learnt if p.ndim > 1], "weight_decay": weight_decay},
         {"params": [p for p in learnt if p.ndim <= 1], "weight_decay": 0.0},
     ]
+
+
+def make_optimizer(factory: Callable[..., Optimizer], module: nn.Module) -> Optimizer:
+    """An optimiser over the module's parameter groups, in one fused kernel where torch has one.
+
+    Fused steps compute the same. They also let torch's gradient scaler leave unscaling to them,
+    which Lightning does not allow together with gradient clipping; so that is switched off.
+
+    Args:
+        factory: Called with parameter groups, e.g. `partial(torch.optim.AdamW, lr=1e-3)`. A
+            `weight_decay` and `fused` among a partial's arguments are obeyed.
+        module: What is trained.
+    """
+    chosen = factory.keywords if isinstance(factory, partial) else {}
+    groups = parameter_groups(module, chosen.get("weight_decay", 0.0))
+    devices = {p.device.type for group in groups for p in group["params"]}
+    options = inspect.signature(factory).parameters
+    if "fused" not in options or "fused" in chosen or not devices <= {"cpu", "cuda"}:
+        return factory(groups)
+    if any(chosen.get(other) for other in ("foreach", "differentiable", "capturable")):
+        return factory(groups)
+    optimizer = factory(groups, fused=True)
+    optimizer._step_supports_amp_scaling = False  # type: ignore[attr-defined]
+    return optimizer
 
 
 def poly_factor(step: int, total_steps: int, exponent: float = 0.9) -> float:

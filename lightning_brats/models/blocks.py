@@ -5,7 +5,9 @@ Shapes: B batch, C channels, X Y Z space (X Y in 2-D).
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -82,26 +84,35 @@ class AttentionGate(Concatenate):
     """Concatenates after weighting each voxel of the skip (additive gate, Oktay et al. 2018).
 
     The weights are computed on the coarse grid of the gating signal, where a voxel costs an eighth,
-    and their one channel is interpolated to the skip's grid. Unlike theirs, the skip is brought to
-    the coarse grid by averaging, which serves any size, ahead of its 1×1 convolution.
+    and their one channel is interpolated to the skip's grid. Unlike theirs, the strided convolution
+    that brings the skip to the coarse grid has one weight for all voxels of a block: it is a 1×1
+    convolution of their average, which serves any size.
     """
 
     def __init__(self, layers: Layers, channels: int, coarse_channels: int) -> None:
         super().__init__(layers, channels, coarse_channels)
         conv, inner = layers.layer("Conv"), max(channels // 2, 1)
-        self.average = F.avg_pool2d if layers.spatial_dims == 2 else F.avg_pool3d
-        self.from_skip = conv(channels, inner, 1, bias=False)
+        self.convolve: Callable[..., Tensor] = F.conv2d if layers.spatial_dims == 2 else F.conv3d
+        self.from_skip: Any = conv(channels, inner, 1, bias=False)
         self.from_coarse = conv(coarse_channels, inner, 1)
         self.weigh = nn.Sequential(nn.ReLU(inplace=True), conv(inner, 1, 1), nn.Sigmoid())
         self.mode = "bilinear" if layers.spatial_dims == 2 else "trilinear"
 
     def forward(self, up: Tensor, skip: Tensor, coarse: Tensor) -> Tensor:
         """Like `Concatenate`, with the skip weighted."""
-        edges = [min(2, size) for size in skip.shape[2:]]  # an axis of one voxel stays
-        small = self.average(skip, edges, ceil_mode=True)
-        weights = self.weigh(self.from_skip(small) + self.from_coarse(coarse))
+        weights = self.weigh(self._project(skip) + self.from_coarse(coarse))
         fine = F.interpolate(weights, size=skip.shape[2:], mode=self.mode)  # (B, 1, X, Y, Z)
         return torch.cat((up, skip * fine), 1)
+
+    def _project(self, skip: Tensor) -> Tensor:  # (B, C, X, Y, Z) → (B, C / 2, X / 2, Y / 2, Z / 2)
+        """Average each block of voxels, and convolve: in one, as autocast would average in fp32."""
+        edges = [min(2, size) for size in skip.shape[2:]]  # an axis of one voxel stays
+        odd = [size % edge for size, edge in zip(skip.shape[2:], edges, strict=True)]
+        if any(odd):  # the last voxel makes a pair with itself
+            pads = [pad for end in reversed(odd) for pad in (0, end)]
+            skip = F.pad(skip, pads, mode="replicate")
+        kernel = self.from_skip.weight.expand(-1, -1, *edges) / math.prod(edges)
+        return self.convolve(skip, kernel, stride=edges)
 
 
 class Ignore(Concatenate):

@@ -1,5 +1,8 @@
 """A tiny fully convolutional network: the least that can be trained, as a floor for comparisons.
 
+It has the idea of Long et al. (2015), predicting all voxels by down-sampling and up-sampling, in
+one layer each, without their skips.
+
 Shapes: B batch, C channels in, K channels out, X Y Z space (X Y in 2-D).
 """
 

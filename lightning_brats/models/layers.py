@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from torch import nn
 
 from lightning_brats.errors import ConfigError
+from lightning_brats.models import channels_last
 
 SLOPE = 0.01  # of the leaky ReLU, and so of the initialisation
 ACTIVATIONS: Mapping[str, Callable[[], nn.Module]] = {
@@ -16,8 +17,10 @@ ACTIVATIONS: Mapping[str, Callable[[], nn.Module]] = {
     "gelu": nn.GELU,
     "silu": lambda: nn.SiLU(inplace=True),
 }
+INSTANCE_NORMS = {2: channels_last.InstanceNorm2d, 3: channels_last.InstanceNorm3d}
+UP_CONVS = {2: channels_last.UpConv2d, 3: channels_last.UpConv3d}
 NORMS: Mapping[str, Callable[[int, int], nn.Module]] = {
-    "instance": lambda dims, channels: getattr(nn, f"InstanceNorm{dims}d")(channels, affine=True),
+    "instance": lambda dims, channels: INSTANCE_NORMS[dims](channels, affine=True),
     "batch": lambda dims, channels: getattr(nn, f"BatchNorm{dims}d")(channels),
     "group": lambda dims, channels: nn.GroupNorm(8, channels),
 }
@@ -98,7 +101,7 @@ class Layers:
     def make_upsample(self, inputs: int, outputs: int) -> nn.Module:
         """Doubles every axis."""
         if self.upsample == "transpose":
-            return self.layer("ConvTranspose")(inputs, outputs, 2, stride=2)
+            return UP_CONVS[self.spatial_dims](inputs, outputs)
         # The 1×1 convolution commutes with interpolation and is cheaper in front of it.
         mode = "bilinear" if self.spatial_dims == 2 else "trilinear"
         return nn.Sequential(
@@ -107,7 +110,7 @@ class Layers:
 
 
 def initialise(module: nn.Module) -> None:
-    """He initialisation of one convolution, zero bias; for `Module.apply`."""
+    """He initialisation (He et al. 2015) of one convolution, zero bias; for `Module.apply`."""
     if isinstance(module, nn.Conv2d | nn.Conv3d | nn.ConvTranspose2d | nn.ConvTranspose3d):
         nn.init.kaiming_normal_(module.weight, a=SLOPE)
         if module.bias is not None:

@@ -1,7 +1,9 @@
 """One U-Net with two switches: what a block is, and how a skip is used.
 
-The plain form is nnU-Net's (Isensee et al. 2021): instance norm, leaky ReLU, strided convolutions
-down, transposed convolutions up. With `size=base` it has that network's parameters, one for one.
+The plain form is nnU-Net's (Isensee et al. 2021), with `size=base` parameter for parameter. It
+differs from the first U-Nets (Ronneberger et al. 2015; Çiçek et al. 2016) in padded convolutions,
+which keep the image's size, instance norm, leaky ReLU, strided convolutions instead of pooling and
+five halvings instead of four or three; weights start as He et al. (2015) say.
 `block=residual` exchanges the blocks alone (He et al. 2016), `skip=attention` the skips alone
 (Oktay et al. 2018), so that a comparison of two of these networks compares that part.
 
@@ -20,6 +22,7 @@ from torch import Tensor, nn
 
 from lightning_brats.errors import ConfigError
 from lightning_brats.models.blocks import BLOCKS, SKIPS, AttentionGate
+from lightning_brats.models.channels_last import arrange
 from lightning_brats.models.layers import Layers, check, initialise
 
 SIZES: Mapping[str, tuple[int, ...]] = {
@@ -134,6 +137,7 @@ class UNet(nn.Module):
             ConfigError: The image is so small that the coarsest stage is a single voxel.
         """
         self._check_size(x.shape[2:])
+        x = arrange(x)
         skips: list[Tensor] = []
         for stage in self.encoder:
             x = stage(x)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import pytest
 import torch
-from torch import nn
+import torch.nn.functional as F
+from monai.networks.nets.attentionunet import AttentionBlock
+from torch import Tensor, nn
 
 from lightning_brats.errors import ConfigError
 from lightning_brats.models import UNet
@@ -52,7 +54,7 @@ def test_parameters_in_two_dimensions_by_hand() -> None:
 def test_base_has_the_parameters_of_nnunet() -> None:
     # dynamic-network-architectures 0.4: PlainConvUNet(4, 6, [32, 64, 128, 256, 320, 320],
     # strides 1 2 2 2 2 2, 2 convolutions with bias a stage, affine InstanceNorm, 3 classes, deep
-    # supervision). With equal weights, its outputs and ours were equal to the last bit.
+    # supervision). test_nnunet.py copies its weights.
     assert count(size="base", deep_supervision=True) == 31_198_991
     assert count(size="base", deep_supervision=True, spatial_dims=2) == 10_712_591
 
@@ -135,6 +137,50 @@ def test_attention_gate_by_hand() -> None:
     weight = 1 / (1 + torch.tensor(-1.25).exp())
     up = torch.full((1, 2, 2, 2), 7.0)
     torch.testing.assert_close(gate(up, skip, coarse), torch.cat((up, skip * weight), 1))
+
+
+@pytest.mark.parametrize("shape", [(16, 24, 8), (16, 24)])
+def test_gates_compute_what_monais_do(shape: tuple[int, ...]) -> None:
+    # MONAI's block gates on one grid. On the coarse one, with skips averaged as ours averages them,
+    # both give the same weights. Its batch norms are made to do nothing; ours has none.
+    net = UNet(2, 3, widths=[4, 8, 16], skip="attention", spatial_dims=len(shape)).eval()
+    seen: list[tuple[Tensor, ...]] = []
+    weights: list[Tensor] = []
+    for join in net.joins:
+        join.register_forward_hook(lambda module, inputs, output: seen.append(inputs))
+        join.weigh.register_forward_hook(lambda module, inputs, output: weights.append(output))
+    with torch.no_grad():
+        net(torch.randn(2, 2, *shape))
+    pool = F.avg_pool2d if len(shape) == 2 else F.avg_pool3d
+    for join, (_, skip, coarse), found in zip(net.joins, seen, weights, strict=True):
+        channels = skip.shape[1]
+        block = AttentionBlock(len(shape), channels // 2, coarse.shape[1], channels).eval()
+        for norm in (block.W_g[1], block.W_x[1], block.psi[1]):
+            norm.eps = 0.0
+        theirs = [block.W_x[0].conv, block.W_g[0].conv, block.psi[0].conv]
+        for copy, gate in zip(
+            theirs, [join.from_skip, join.from_coarse, join.weigh[1]], strict=True
+        ):
+            copy.weight.data, copy.bias.data = gate.weight.data, torch.zeros_like(copy.bias)
+            if gate.bias is not None:
+                copy.bias.data = gate.bias.data
+        small = pool(skip, 2)
+        with torch.no_grad():
+            torch.testing.assert_close(small * found, block(coarse, small))
+
+
+@pytest.mark.parametrize("shape", [(7, 6, 5), (1, 4, 3), (5, 1, 1), (5, 4), (1, 7)])
+def test_gates_average_blocks_of_any_size(shape: tuple[int, ...]) -> None:
+    gate = AttentionGate(Layers(spatial_dims=len(shape)), 6, 8)
+    skip = torch.randn(2, 6, *shape)
+    pool = F.avg_pool2d if len(shape) == 2 else F.avg_pool3d
+    small = pool(skip, [min(2, size) for size in shape], ceil_mode=True)
+    coarse = torch.randn(2, 8, *small.shape[2:])
+    weights = gate.weigh(gate.from_skip(small) + gate.from_coarse(coarse))
+    fine = F.interpolate(weights, size=shape, mode=gate.mode)
+    up = torch.zeros_like(skip)
+    expected = torch.cat((up, skip * fine), 1)
+    torch.testing.assert_close(gate(up, skip, coarse), expected)
 
 
 @pytest.mark.parametrize("shape", [(17, 16, 9), (17, 30)])
