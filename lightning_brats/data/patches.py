@@ -1,13 +1,14 @@
 """Cutting patches out of prepared volumes, and augmenting them.
 
-Only the region that a patch needs (with a margin for spatial transforms) is read from the mapped
-volume.
+Only the voxels that a patch needs are read from the mapped volume: the patch itself, or what its
+own rotation, scaling and deformation take it from.
 
-Shapes: `B` batch, `C` modalities, `px py pz` the patch.
+Shapes: `B` batch, `C` modalities, `x y z` the volume, `px py pz` the patch.
 """
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from typing import Any
 
@@ -16,18 +17,37 @@ import torch
 import torchio as tio
 from torch.utils.data import Dataset
 
+from lightning_brats.augment import thin_axis
 from lightning_brats.data.cache import CachedCase
-from lightning_brats.data.sampling import PatchRequest, patch_corner
+from lightning_brats.data.placement import patch_corner
+from lightning_brats.data.sampling import PatchRequest
+from lightning_brats.data.transforms import Warp, draw_plan, leading_warp, obstacle, padding
+from lightning_brats.errors import DataError
+
+HALF_MAX = float(torch.finfo(torch.float16).max)
+PLAN = "augmentation"
+"""Entry of a subject, or of a batch (one for each patch), that is still to be applied."""
 
 
 class PatchDataset(Dataset):
     """Cuts and augments the patch that a request asks for.
 
+    A patch is a function of its request alone: place and augmentation come from the request's seed,
+    whichever process cuts it.
+
     Args:
         cases: Cached cases, in the order that requests count them.
         patch_size: (px, py, pz).
-        transform: TorchIO transform, applied to the patch and its margin.
-        margin: Voxels around the patch on axes longer than 1.
+        transform: TorchIO transform of a subject with `image` (C, …) float32 and `mask` (1, …)
+            uint8. A `RandomWarp` that it begins with decides which voxels are read; everything else
+            sees the patch and its margin. Slices have their thin axis last, as TorchIO expects.
+        margin: Voxels around the patch on axes longer than 1, cut off after the transform.
+        on_device: Leave all but the warp to the training device: subjects then hold an
+            `augmentation` (`augment.Plan`), the very one that would have been applied here.
+
+    Raises:
+        ValueError: `on_device` with a margin or a transform that can work in the workers alone
+            (see `works_on_device`).
     """
 
     def __init__(
@@ -36,42 +56,140 @@ class PatchDataset(Dataset):
         patch_size: Sequence[int],
         transform: tio.Transform | None = None,
         margin: int = 0,
+        on_device: bool = False,
     ) -> None:
-        self.cases, self.transform = list(cases), transform
+        self.cases, self.transform = cases, transform
+        hindrance = obstacle(leading_warp(transform)[1])
+        if on_device and (hindrance or margin):
+            raise ValueError(f"on_device: {hindrance or 'a margin is for the workers'}")
+        self.on_device, self._plans = on_device, hindrance is None
         self.patch_size = tuple(patch_size)
         self.margin = tuple(margin if size > 1 else 0 for size in self.patch_size)
+        if margin == 0 and (names := padding(transform)):
+            warnings.warn(
+                f"{', '.join(names)} will show padding inside patches: set queue.margin to the "
+                "voxels by which they may move something, or use RandomWarp, which needs none",
+                stacklevel=2,
+            )
 
     def __len__(self) -> int:
         return len(self.cases)
 
     def __getitem__(self, request: PatchRequest) -> tio.Subject:
-        """Patch as a subject with `image` (C, px, py, pz) fp16 and `mask` (1, px, py, pz) uint8."""
-        case = self.cases[request.subject]
-        generator = np.random.default_rng(request.seed)
-        shape = case.shape
-        corner = patch_corner(shape, self.patch_size, case.foreground, request.forced, generator)
-        corner = tuple(c - m for c, m in zip(corner, self.margin, strict=True))
-        size = tuple(p + 2 * m for p, m in zip(self.patch_size, self.margin, strict=True))
-        mask = case.mask
-        assert mask is not None, f"{case.folder} has no mask"
-        image = torch.from_numpy(read_region(case.image, corner, size))
-        labels = torch.from_numpy(read_region(mask[None], corner, size))
-        subject = tio.Subject(
-            image=tio.ScalarImage(tensor=image),
-            mask=tio.LabelMap(tensor=labels),
-            case=case.meta["case"],
-        )
-        return self._augment(subject, self.transform, request.seed) if self.transform else subject
+        """Patch as a subject with `image` (C, px, py, pz) fp16 and `mask` (1, px, py, pz) uint8.
 
-    def _augment(self, subject: Any, transform: tio.Transform, seed: int) -> tio.Subject:
-        subject.image.set_data(subject.image.data.float())
+        Raises:
+            DataError: The case's prepared files cannot be used (any more).
+        """
+        case = self.cases[request.subject]
+        place = np.random.default_rng(request.seed)
+        corner: Sequence[int] = patch_corner(
+            case.shape, self.patch_size, case.foreground, request, place
+        )
+        corner = [c - m for c, m in zip(corner, self.margin, strict=True)]
+        size = [p + 2 * m for p, m in zip(self.patch_size, self.margin, strict=True)]
+        if self.transform is None:
+            return cut(case, corner, size)
+        first, others = leading_warp(self.transform)
         with torch.random.fork_rng(devices=[]):  # TorchIO draws from torch's global generator
-            torch.manual_seed(seed)
-            subject = transform(subject)
-        inner = tuple(slice(m, m + p) for m, p in zip(self.margin, self.patch_size, strict=True))
-        for name, dtype in (("image", torch.float16), ("mask", torch.uint8)):
-            subject[name].set_data(subject[name].data[(slice(None), *inner)].to(dtype))
+            torch.manual_seed(request.seed)
+            warp = first.plan(size) if first else None
+            subject = warp_from(case, corner, size, warp) if warp else cut(case, corner, size)
+            if self._plans:
+                return self._finish(self._planned(others, subject))
+            subject.image.set_data(subject.image.data.float())
+            return self._finish(self._apply(others, subject))
+
+    def _planned(self, transforms: Sequence[tio.Transform], subject: tio.Subject) -> tio.Subject:
+        """Draw all, then apply it or leave it to the training device; with equal results."""
+        image = half(subject.image.data)
+        subject.image.set_data(image)
+        shape = list(image.shape)
+        thin = 1 + thin_axis(shape[1:])
+        shape[thin], shape[3] = shape[3], shape[thin]
+        plan, steps = draw_plan(transforms, shape)
+        for step in steps:
+            step._add_transform_to_subject_history(subject)  # as TorchIO does when it applies one
+        if self.on_device:
+            subject[PLAN] = plan
+        else:
+            plan.apply_(image, subject.mask.data)
         return subject
+
+    def _apply(self, transforms: Sequence[tio.Transform], subject: tio.Subject) -> tio.Subject:
+        thin = thin_axis(self.patch_size)
+        if thin != 2:
+            _swap(subject, thin, 2)
+        for transform in transforms:
+            subject = transform(subject)
+        if thin != 2:
+            _swap(subject, thin, 2)
+        return subject
+
+    def _finish(self, subject: tio.Subject) -> tio.Subject:
+        inner = tuple(slice(m, m + p) for m, p in zip(self.margin, self.patch_size, strict=True))
+        image = half(subject.image.data[(slice(None), *inner)])
+        mask = subject.mask.data[(slice(None), *inner)]
+        subject.image.set_data(image.contiguous())
+        subject.mask.set_data(mask.to(torch.uint8).contiguous())
+        return subject
+
+
+def half(image: torch.Tensor) -> torch.Tensor:
+    """In fp16, cut at its range; as it is where it is fp16 already."""
+    if image.dtype == torch.float16:
+        return image
+    return image.clamp_(-HALF_MAX, HALF_MAX).to(torch.float16)
+
+
+def cut(case: CachedCase, corner: Sequence[int], size: Sequence[int]) -> tio.Subject:
+    """A box of the case, zero where it reaches outside: `image` fp16, `mask` uint8, `case`.
+
+    Raises:
+        DataError: The case's files are unreadable, do not fit together, or hold no mask.
+    """
+    image, mask, name = case.image, case.mask, case.meta["case"]
+    if mask is None:
+        raise DataError(
+            "there is no mask to learn from",
+            case=name,
+            file=case.folder,
+            remedy="leave the case out of training, or add its mask to the data",
+        )
+    if not image.shape[1:] == mask.shape == tuple(case.shape):
+        raise DataError(
+            f"the prepared image {image.shape[1:]} and mask {mask.shape} are not of the prepared "
+            f"shape {tuple(case.shape)}",
+            case=name,
+            file=case.folder,
+            remedy="delete this folder; the case is prepared anew by the next run",
+        )
+    return tio.Subject(
+        image=tio.ScalarImage(tensor=torch.from_numpy(read_region(image, corner, size))),
+        mask=tio.LabelMap(tensor=torch.from_numpy(read_region(mask[None], corner, size))),
+        case=name,
+    )
+
+
+def warp_from(
+    case: CachedCase, corner: Sequence[int], size: Sequence[int], warp: Warp
+) -> tio.Subject:
+    """A warped box of the case: `image` float32, `mask` uint8, `case`.
+
+    The warp turns about the middle of the box. What it takes from outside the volume is zero.
+
+    Args:
+        case: The case.
+        corner: First voxel of the box.
+        size: Of the box.
+        warp: Where to take its voxels from.
+    """
+    needed = zip(*warp.source(corner, size), case.shape, strict=True)
+    spans = [(min(max(low, 0), n - 1), max(min(high, n), 1)) for low, high, n in needed]
+    low = [first for first, _ in spans]
+    subject = cut(case, low, [max(stop - first, 1) for first, stop in spans])
+    middle = [c + (s - 1) / 2 - first for c, s, first in zip(corner, size, low, strict=True)]
+    return warp.aimed(size, middle)(subject)
 
 
 def read_region(
@@ -89,10 +207,22 @@ def read_region(
     return out
 
 
-def collate(subjects: Sequence[tio.Subject]) -> dict[str, torch.Tensor | list[str]]:
-    """Subjects → `image` (B, C, px, py, pz) fp16, `mask` (B, 1, px, py, pz) uint8, `case`."""
-    return {
+def collate(subjects: Sequence[tio.Subject]) -> dict[str, Any]:
+    """Subjects → `image` (B, C, px, py, pz) fp16, `mask` (B, 1, px, py, pz) uint8, `case`.
+
+    What is left to the training device comes as `augmentation`, one plan for each.
+    """
+    batch: dict[str, Any] = {
         "image": torch.stack([s.image.data for s in subjects]),
         "mask": torch.stack([s.mask.data for s in subjects]),
         "case": [str(s["case"]) for s in subjects],
     }
+    if PLAN in subjects[0]:
+        batch[PLAN] = [s[PLAN] for s in subjects]
+    return batch
+
+
+def _swap(subject: tio.Subject, first: int, second: int) -> None:
+    """Exchange two spatial axes of every image."""
+    for image in subject.get_images(intensity_only=False):
+        image.set_data(image.data.transpose(1 + first, 1 + second).contiguous())
