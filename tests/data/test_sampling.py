@@ -1,9 +1,11 @@
+import time
+import tracemalloc
 from collections import Counter
+from itertools import islice
 
-import numpy as np
 import pytest
 
-from lightning_brats.data.sampling import PatchPlan, patch_corner
+from lightning_brats.data.sampling import PatchPlan
 
 
 def plan(**changes) -> PatchPlan:
@@ -36,46 +38,64 @@ def test_ranks_share_out_the_patches_of_one_process(world: int) -> None:
     assert len(ranks[0]) % 2 == 0
 
 
-def test_foreground_share_is_exact_and_spread() -> None:
-    forced = [r.forced for r in plan().epoch(0)]
-    assert sum(forced) == 10
-    assert all(any(forced[i : i + 3]) for i in range(0, 30, 3))
-    assert not any(r.forced for r in plan(foreground=0).epoch(0))
-    assert all(r.forced for r in plan(foreground=1).epoch(0))
+def test_leftover_places_go_to_one_more_subject_each() -> None:
+    ranks = [plan(subjects=1003, patches_per_volume=4, rank=r, world=64) for r in range(64)]
+    visits = Counter(request.subject for rank in ranks for request in rank.epoch(7))
+    assert {len(rank) for rank in ranks} == {64}  # 1003 · 4 in steps of 2 · 64, rounded up
+    assert Counter(visits.values()) == {4: 1003 - 84, 5: 84}  # 64 · 64 - 1003 · 4
+
+
+def test_within_a_round_a_subject_belongs_to_one_rank() -> None:
+    ranks = [list(plan(subjects=128, rank=r, world=64).epoch(0)) for r in range(64)]
+    first = [request.subject for rank in ranks for request in rank[:2]]
+    assert sorted(first) == list(range(128))
+
+
+def test_more_ranks_than_subjects_all_have_work() -> None:
+    ranks = [list(plan(subjects=3, rank=r, world=64).epoch(0)) for r in range(64)]
+    assert {len(rank) for rank in ranks} == {2}
+    visits = Counter(request.subject for rank in ranks for request in rank)
+    assert sorted(visits.values()) == [42, 43, 43]
+
+
+def test_planning_scales_to_a_hundred_thousand_subjects() -> None:
+    large = plan(subjects=100_000, patches_per_volume=4, rank=63, world=64)
+    tracemalloc.start()
+    started = time.process_time()
+    requests = list(islice(large.epoch(3), 100))
+    spent, (_, peak) = time.process_time() - started, tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert len(large) == 6250
+    assert len({request.seed for request in requests}) == 100
+    assert spent < 2
+    assert peak < 30e6
+
+
+@pytest.mark.parametrize("share", [0, 0.25, 0.3333, 0.29, 0.5, 2 / 3, 0.9, 1])
+def test_foreground_share_is_exact_and_spread(share: float) -> None:
+    requests = list(plan(subjects=100, foreground=share, seed=4).epoch(0))
+    forced = [request.forced for request in requests]
+    exact = {0.3333: 1 / 3}.get(share, share)
+    assert sum(forced) == round(300 * exact)
+    for length in (60, 150):  # any stretch has its share, to one patch on each side
+        counts = [sum(forced[i : i + length]) for i in range(0, 300 - length)]
+        assert max(abs(count - length * exact) for count in counts) <= 2
+
+
+@pytest.mark.parametrize(("share", "world"), [(1 / 3, 3), (0.5, 2), (0.5, 4), (0.25, 8)])
+def test_no_rank_gets_all_the_foreground(share: float, world: int) -> None:
+    for rank in range(world):
+        requests = plan(subjects=400, foreground=share, rank=rank, world=world).epoch(0)
+        forced = [request.forced for request in requests]
+        assert sum(forced) / len(forced) == pytest.approx(share, abs=0.12)
+
+
+def test_tumour_slices_have_their_own_share() -> None:
+    requests = list(plan(subjects=100, foreground=0.5, tumour=0.5, slices=(0.1, 0.9)).epoch(0))
+    assert sum(request.tumour for request in requests) == 150
+    assert 40 < sum(request.tumour and request.forced for request in requests) < 110
+    assert {request.slices for request in requests} == {(0.1, 0.9)}
 
 
 def test_patches_of_one_epoch_have_their_own_seeds() -> None:
     assert len({r.seed for r in plan().epoch(0)}) == 30
-
-
-def test_forced_patches_hold_a_voxel_of_each_label_equally_often() -> None:
-    coordinates = {1: np.array([[5, 5, 5]]), 3: np.tile([[30, 30, 30]], (1000, 1))}
-    generator = np.random.default_rng(0)
-    corners = Counter(
-        patch_corner((40, 40, 40), (8, 8, 8), coordinates, True, generator) for _ in range(400)
-    )
-    assert set(corners) == {(1, 1, 1), (26, 26, 26)}
-    assert 160 < corners[1, 1, 1] < 240
-
-
-def test_forced_patches_stay_inside() -> None:
-    generator = np.random.default_rng(0)
-    corner = patch_corner((40, 40, 40), (16, 16, 16), {2: np.array([[0, 39, 20]])}, True, generator)
-    assert corner == (0, 24, 12)
-
-
-def test_free_patches_cover_every_position() -> None:
-    generator = np.random.default_rng(0)
-    corners = {patch_corner((6, 5, 4), (4, 4, 4), {}, False, generator) for _ in range(300)}
-    assert corners == {(x, y, 0) for x in range(3) for y in range(2)}
-
-
-def test_volumes_smaller_than_the_patch_lie_inside_it() -> None:
-    generator = np.random.default_rng(0)
-    corners = {patch_corner((6, 5, 4), (8, 5, 4), {}, False, generator) for _ in range(100)}
-    assert corners == {(x, 0, 0) for x in (-2, -1, 0)}
-
-
-def test_cases_without_tumour_are_drawn_freely() -> None:
-    generator = np.random.default_rng(0)
-    assert patch_corner((4, 4, 4), (4, 4, 4), {}, True, generator) == (0, 0, 0)

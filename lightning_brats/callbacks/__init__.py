@@ -1,0 +1,21 @@
+"""What a training does besides training: table, progress, pace, averages, faults, safe stop."""
+
+from lightning_brats.callbacks.averaging import AveragedWeights
+from lightning_brats.callbacks.faults import DivergedRunError, SkipNonFinite
+from lightning_brats.callbacks.pace import Pace
+from lightning_brats.callbacks.progress import TrainingProgress
+from lightning_brats.callbacks.randomness import RandomState
+from lightning_brats.callbacks.stop import InterruptedRunError, SafeStop
+from lightning_brats.callbacks.table import EpochTable
+
+__all__ = [
+    "AveragedWeights",
+    "DivergedRunError",
+    "EpochTable",
+    "InterruptedRunError",
+    "Pace",
+    "RandomState",
+    "SafeStop",
+    "SkipNonFinite",
+    "TrainingProgress",
+]
