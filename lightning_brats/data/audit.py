@@ -15,6 +15,15 @@ from lightning_brats.labels import ET, REGIONS
 TINY_ML = 0.1
 """Below this a tumour is as small as what post-processing commonly removes (100 voxels of 1 mm)."""
 
+KINDS = {
+    "negative intensities": "intensity",
+    "tumour": "tumour",
+    "brain": "brain",
+    "regist": "registration",
+}
+"""What a warning says somewhere → what it is about; the first that fits."""
+HARMLESS = ("negative intensities", "no enhancing tumour")
+"""How warnings begin that are common and change nothing."""
 NOT_STRIPPED = 0.95
 """Share of non-zero voxels that no skull-stripped volume reaches, however tightly it is cropped."""
 
@@ -35,8 +44,9 @@ def check_volume(case: Case, volume: Volume) -> list[str]:
             remedy="restore the files, or exclude the case",
         )
     negative = []
+    box = bounding_box(brain)  # the rest need not be searched for brain, four times over
     for (modality, ref), channel in zip(case.images.items(), volume.image, strict=True):
-        values = channel[brain]
+        values = channel[box][brain[box]]
         low, high = float(values.min()), float(values.max())
         if low == high:
             raise DataError(
@@ -53,24 +63,42 @@ def check_volume(case: Case, volume: Volume) -> list[str]:
             f"{100 * float(brain.mean()):.0f} % of the voxels are non-zero, so the volume is "
             "probably not skull-stripped; give a brain mask"
         )
-    return warnings + _tumour_warnings(case, volume)
+    return [*volume.warnings, *warnings, *_tumour_warnings(case, volume)]
 
 
 def _tumour_warnings(case: Case, volume: Volume) -> list[str]:
     if volume.mask is None:
         return []
-    tumour = np.isin(volume.mask, REGIONS["WT"])
+    if not volume.mask.any():
+        return ["the mask has no tumour"]
+    box = bounding_box(volume.mask)
+    mask = volume.mask[box]
+    tumour = np.isin(mask, REGIONS["WT"])
     if not tumour.any():
         return ["the mask has no tumour"]
     warnings = []
     millilitres = float(tumour.sum()) * abs(float(np.linalg.det(volume.affine[:3, :3]))) / 1000
     if millilitres < TINY_ML:
         warnings.append(f"the tumour is tiny: {millilitres:.3f} ml")
-    if "ET" in case.scheme.regions and not (volume.mask == ET).any():
+    if "ET" in case.scheme.regions and not (mask == ET).any():
         warnings.append("no enhancing tumour")
-    if not (tumour & volume.brain).any():
+    if not (tumour & volume.brain[box]).any():
         warnings.append("the whole tumour lies outside the brain; is the mask another case's?")
     return warnings
+
+
+def bounding_box(inside: np.ndarray) -> tuple[slice, slice, slice]:
+    """Smallest box around the non-zero voxels (X, Y, Z), of which there is at least one."""
+    box = []
+    for axis in range(3):
+        places = np.flatnonzero(inside.any(tuple(a for a in range(3) if a != axis)))
+        box.append(slice(int(places[0]), int(places[-1]) + 1))
+    return box[0], box[1], box[2]
+
+
+def warning_kind(warning: str) -> str:
+    """What a case's warning is about, `other` where that is not known."""
+    return next((kind for words, kind in KINDS.items() if words in warning), "other")
 
 
 def check_writable(folder: Path) -> None:

@@ -1,23 +1,25 @@
 """Which patient is trained, validated and tested on.
 
 A patient is never on two sides: time points of one patient in both training and validation make
-every score look better than it is.
+every score look better than it is. Neither are two cases with near-identical images (`Twin`), which
+are one patient under two names. Leave `twins` out where that is known to be wrong.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from lightning_brats.data.case import Case
+from lightning_brats.data.duplicates import Twin, joined_patients
 from lightning_brats.data.layouts.files import read_json
+from lightning_brats.data.leaks import PARTS, check_sides, check_split
 from lightning_brats.data.strata import spread, stratified
 from lightning_brats.errors import ConfigError, DataError
 
-PARTS = ("train", "validation", "test")
 DRAW = ("seed", "fold", "folds")
 
 
@@ -45,7 +47,11 @@ class Split:
 
     @classmethod
     def from_cases(
-        cls, train: Sequence[Case], validation: Sequence[Case], test: Sequence[Case] = ()
+        cls,
+        train: Sequence[Case],
+        validation: Sequence[Case],
+        test: Sequence[Case] = (),
+        twins: Sequence[Twin] = (),
     ) -> Split:
         """A split by explicit lists.
 
@@ -56,7 +62,7 @@ class Split:
         ids = [tuple(case.case for case in part) for part in (train, validation, test)]
         patients = {case.case: case.patient for case in cases}
         split = cls(ids[0], ids[1], ids[2], patients=patients)
-        check_split(split, cases)
+        check_split(split, cases, twins)
         return split
 
     @classmethod
@@ -81,7 +87,7 @@ class Split:
         parts = {part: _read_part(content.get(part, []), patients, path) for part in PARTS}
         draw = {key: content.get(key) for key in DRAW}
         split = cls(**parts, **draw, patients=patients)  # type: ignore[arg-type]
-        _check_sides(split, patients)
+        check_sides(split, patients)
         return split
 
     def save(self, path: Path) -> None:
@@ -104,11 +110,13 @@ def make_split(
     fold: int | None = None,
     folds: int = 5,
     sizes: Mapping[str, float] | None = None,
+    twins: Sequence[Twin] = (),
 ) -> Split:
     """Draw a split by patient, stratified by cohort, grade and, where given, tumour size.
 
     The same patients and seed give the same split in whatever order the cases come. Synthetic
-    cases are only trained on. The test part is the same in every fold.
+    cases are only trained on. The test part is the same in every fold. Patients that are twins
+    are drawn as one.
 
     Args:
         cases: The data set.
@@ -118,13 +126,15 @@ def make_split(
         fold: Validate on this one (from 0) of equal folds of all patients that are not tested on.
         folds: Number of folds.
         sizes: Case → tumour volume in ml.
+        twins: Near-identical cases, see `lightning_brats.data.duplicates.find_duplicates`.
 
     Raises:
         DataError: Too few patients, or see `check_split`.
         ConfigError: Shares or folds that cannot be.
     """
     _check_shares(validation, test, fold, folds)
-    real = [case for case in cases if not case.synthetic]
+    drawn = _joined(cases, twins)
+    real = [case for case in drawn if not case.synthetic]
     patients = stratified(real, seed, sizes)
     leave = 1 + (validation > 0) if fold is None else folds
     _check_enough(patients, leave + (test > 0))
@@ -136,7 +146,7 @@ def make_split(
         validated = set(rest[fold::folds])
     sides = {patient: "validation" for patient in validated} | {p: "test" for p in tested}
     parts: dict[str, list[str]] = {part: [] for part in PARTS}
-    for case in cases:
+    for case in drawn:
         side = "train" if case.synthetic else sides.get(case.patient, "train")
         parts[side].append(case.case)
     split = Split(
@@ -148,54 +158,19 @@ def make_split(
         folds=None if fold is None else folds,
         patients={case.case: case.patient for case in cases},
     )
-    check_split(split, cases)
+    check_split(split, cases, twins)
     return split
 
 
-def check_split(split: Split, cases: Sequence[Case]) -> None:
-    """Make sure that nothing of the training part leaks into the others.
-
-    Raises:
-        DataError: A patient is on two sides, a case is listed twice or unknown, or a synthetic case
-            would be validated or tested on.
-    """
-    known = {case.case: case for case in cases}
-    for part in PARTS:
-        for name in getattr(split, part):
-            if name not in known:
-                raise DataError(
-                    f"it is in the {part} part of the split, but not in the data set, which has "
-                    f"{', '.join(sorted(known)[:3])} …",
-                    case=name,
-                    remedy="use the split with the data it was made for, or take the case out",
-                )
-            if known[name].synthetic and part != "train":
-                raise DataError(
-                    f"it is synthetic, but in the {part} part of the split",
-                    case=name,
-                    remedy="move it to the training part; scores on made-up cases mean nothing",
-                )
-    _check_sides(split, {name: case.patient for name, case in known.items()})
-
-
-def _check_sides(split: Split, patients: Mapping[str, str]) -> None:
-    part_of: dict[str, str] = {}
-    side_of: dict[str, tuple[str, str]] = {}
-    for part in PARTS:
-        for case in getattr(split, part):
-            if case in part_of:
-                where = f"twice in the split: {part_of[case]} and {part}"
-                raise DataError(f"it is {where}", case=case, remedy="list it once")
-            part_of[case] = part
-            patient = patients.get(case, case)
-            side, other = side_of.setdefault(patient, (part, case))
-            if side != part:
-                raise DataError(
-                    f"patient {patient} is in two parts of the split: {other} in {side}, "
-                    f"{case} in {part}",
-                    case=case,
-                    remedy="put all cases of a patient into one part",
-                )
+def _joined(cases: Sequence[Case], twins: Sequence[Twin]) -> Sequence[Case]:
+    """The cases, those of patients that share an examination under one patient's name."""
+    if not twins:
+        return cases
+    patients = joined_patients({case.case: case.patient for case in cases}, twins)
+    return [
+        case if patients[case.case] == case.patient else replace(case, patient=patients[case.case])
+        for case in cases
+    ]
 
 
 def _read_part(content: Any, patients: dict[str, str], path: Path) -> tuple[str, ...]:

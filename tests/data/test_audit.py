@@ -64,6 +64,27 @@ def test_negative_intensities_are_said_not_refused() -> None:
     assert check_volume(case, volume) == ["negative intensities in the brain: t2f (12.5 %)"]
 
 
+def test_what_was_doubtful_on_reading_comes_first() -> None:
+    case, volume = make(mask=np.zeros(SHAPE, np.uint8), warnings=("t1c may be misregistered",))
+    assert check_volume(case, volume) == ["t1c may be misregistered", "the mask has no tumour"]
+
+
+def test_every_warning_has_a_kind() -> None:
+    case, volume = make(brain=np.ones(SHAPE, bool))
+    volume.image[1, 1:9, 1:9, 1] *= -1
+    kinds = [audit.warning_kind(warning) for warning in check_volume(case, volume)]
+    assert kinds == ["intensity", "brain"]
+    outside = np.zeros(SHAPE, np.uint8)
+    outside[0] = 3
+    tiny = np.zeros(SHAPE, np.uint8)
+    tiny[4, 4, 4] = 1
+    for mask in (outside, tiny, np.zeros(SHAPE, np.uint8)):
+        warnings = check_volume(*make(mask=mask))
+        assert {audit.warning_kind(warning) for warning in warnings} == {"tumour"}
+    assert audit.warning_kind("the registration of t2f is doubtful") == "registration"
+    assert audit.warning_kind("something else") == "other"
+
+
 def test_volume_that_is_not_skull_stripped() -> None:
     case, volume = make(brain=np.ones(SHAPE, bool))
     (warning,) = check_volume(case, volume)

@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lightning_brats.data.case import Case
+from lightning_brats.data.duplicates import Twin
 from lightning_brats.data.splits import PARTS, Split, check_split, make_split
 from lightning_brats.errors import ConfigError, DataError
 from lightning_brats.labels import SCHEMES
@@ -165,6 +166,51 @@ def test_leaks_are_refused() -> None:
         check_split(Split(("a",), ("c",), ("z",)), [a, b, c])
     split = Split.from_cases([a, b], [c])
     assert (split.train, split.validation, split.test) == (("a", "b"), ("c",), ())
+
+
+def test_twins_are_drawn_as_one_patient() -> None:
+    cases = many(60)
+    rng = random.Random(0)
+    names = [case.case for case in cases]
+    pairs = [tuple(rng.sample(names, 2)) for _ in range(12)]
+    twins = [Twin(a, b, 0.99) for a, b in pairs]
+    parted = False
+    for seed in range(6):
+        split = make_split(cases, seed, twins=twins)
+        sides = {name: part for part in PARTS for name in getattr(split, part)}
+        assert all(sides[a] == sides[b] for a, b in pairs)
+        assert len(sides) == 60
+        assert split.patients == {name: name for name in names}
+        alone = make_split(cases, seed)
+        sides = {name: part for part in PARTS for name in getattr(alone, part)}
+        parted |= any(sides[a] != sides[b] for a, b in pairs)
+    assert parted  # without the twins, draws part some of them
+    for fold in range(3):
+        split = make_split(cases, 1, fold=fold, folds=3, twins=twins)
+        sides = {name: part for part in PARTS for name in getattr(split, part)}
+        assert all(sides[a] == sides[b] for a, b in pairs)
+
+
+def test_twins_of_one_patient_change_no_draw() -> None:
+    cases = [make(f"p{p}-{t}", f"p{p}") for p in range(20) for t in range(2)]
+    twins = [Twin(f"p{p}-0", f"p{p}-1", 1.0, same_patient=True) for p in range(20)]
+    assert make_split(cases, 4, twins=twins) == make_split(cases, 4)
+
+
+def test_a_given_split_that_parts_twins_is_refused() -> None:
+    a, b, c, d = (make(name) for name in "abcd")
+    split = Split(("a", "c"), ("b",), ("d",))
+    cases = [a, b, c, d]
+    check_split(split, cases)
+    check_split(split, cases, [Twin("a", "c", 0.99)])
+    words = r"Case a: its images are near-identical to those of d, but it is in train and d in"
+    with pytest.raises(DataError, match=rf"{words} test[\s\S]*split.duplicates=ignore"):
+        check_split(split, cases, [Twin("d", "a", 0.99)])
+    with pytest.raises(DataError, match="those of c, but it is in validation and c in train"):
+        Split.from_cases([a, c], [b], [d], [Twin("c", "b", 0.96)])
+    # The case that connects them was taken out of the split, the other two are still copies.
+    with pytest.raises(DataError, match="near-identical to those of d"):
+        check_split(split, cases, [Twin("a", "gone", 0.99), Twin("gone", "d", 0.99)])
 
 
 def test_save_and_load(tmp_path: Path) -> None:
