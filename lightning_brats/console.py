@@ -5,9 +5,11 @@ from __future__ import annotations
 import logging
 import os
 import sys
+import time
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +21,11 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from lightning_brats.data.sources import CaseSource
+from lightning_brats.data.space import counted
 from lightning_brats.data.splits import Split
+from lightning_brats.errors import DataError
 from lightning_brats.machine import Machine
+from lightning_brats.warmstart import WarmStart
 
 PHANTOM_NOTE = (
     "The data are the embedded digital phantom: scores on it show that things work, "
@@ -40,6 +45,10 @@ HUSHED = (
     "dataloader is not resumable",  # the queue is, by its position in the checkpoint
 )
 """Warnings of libraries that are not about this run."""
+LISTED = 20
+"""Excluded cases shown in the terminal."""
+INTERVAL = 15.0
+"""Seconds between lines on progress where there is no bar."""
 console = Console(highlight=False, soft_wrap=True)
 
 
@@ -47,14 +56,21 @@ def quieten() -> None:
     """Hide what libraries say about themselves; what concerns the user, we say."""
     for name in ("pytorch_lightning", "lightning_fabric", "lightning.pytorch", "lightning.fabric"):
         logging.getLogger(name).setLevel(logging.ERROR)
-    phantom = logging.getLogger("lightning_brats.data.phantom")
-    if not phantom.handlers:  # its first line; one a case would be too many
-        handler = logging.StreamHandler(sys.stdout)
-        handler.addFilter(lambda record: record.getMessage().startswith("making"))
-        phantom.addHandler(handler)
-        phantom.setLevel(logging.INFO)
+    # Of making the phantom the first line is shown; one a case would be too many.
+    for name, start in (("phantom", "making"), ("cache", "")):
+        logger = logging.getLogger(f"lightning_brats.data.{name}")
+        if not logger.handlers:
+            handler = logging.StreamHandler(sys.stdout)
+            handler.addFilter(partial(_is_for_the_user, start))
+            logger.addHandler(handler)
+            logger.setLevel(logging.INFO)
     for about in HUSHED:
         warnings.filterwarnings("ignore", f".*{about}.*")
+
+
+def _is_for_the_user(start: str, record: logging.LogRecord) -> bool:
+    first = getattr(rank_zero_only, "rank", 0) == 0  # of several processes one speaks
+    return first and record.getMessage().startswith(start)
 
 
 @rank_zero_only
@@ -65,7 +81,8 @@ def heading(
     parts = ", ".join(f"{len(getattr(split, p))} {p}" for p in ("train", "validation", "test"))
     console.print(f"[bold]{cfg.model_name}[/] on [bold]{source.name}[/]: {parts} cases")
     console.print(f"  modalities  {', '.join(source.modalities)}")
-    console.print(f"  labels      {source.scheme.describe()}")
+    codings = dict.fromkeys(scheme.describe() for scheme in source.schemes)
+    console.print(f"  labels      {'; '.join(codings)}")
     console.print(f"  machine     {machine.summary}")
     console.print(f"  results     {shown(folder)}")
     if source.phantom:
@@ -73,27 +90,49 @@ def heading(
 
 
 @rank_zero_only
+def excluded(errors: Sequence[DataError]) -> None:
+    """Cases that are left out, and why."""
+    if errors:
+        console.print(f"  [yellow]left out[/]    {counted(len(errors))} that cannot be used:")
+    for error in errors[:LISTED]:
+        console.print(f"    {error.case or error.file}: {error.problem}", markup=False)
+    if len(errors) > LISTED:
+        console.print(f"    … and {len(errors) - LISTED} more, see summary.json")
+
+
+@rank_zero_only
 def choices(cfg: DictConfig) -> None:
     """The settings that fit the machine, each with the override that changes it."""
     patch = "×".join(str(size) for size in cfg.queue.patch_size)
+    augmented = " augmentation.device=true" if cfg.augmentation.get("device") is True else ""
     console.print(
         f"  settings    trainer.precision={cfg.trainer.precision} trainer.threads="
         f"{cfg.trainer.threads} queue.workers={cfg.queue.workers} "
-        f"queue.batch_size={cfg.queue.batch_size} queue.patch_size={patch}"
+        f"queue.batch_size={cfg.queue.batch_size} queue.patch_size={patch}{augmented}"
+    )
+
+
+@rank_zero_only
+def started_from(weights: str, found: WarmStart) -> None:
+    """What of a file of weights the network starts from."""
+    console.print(f"  weights     {shown(Path(weights))}")
+    for line in found.lines():
+        console.print(f"    {line}", markup=False)
+
+
+@rank_zero_only
+def passed_over(damaged: Path, used: Path) -> None:
+    """A damaged checkpoint, and the one before it that is used."""
+    console.print(
+        f"  [yellow]{shown(damaged)} is damaged or gone; going on from {shown(used)}, one "
+        "checkpoint earlier[/]"
     )
 
 
 @contextmanager
 def preparing() -> Iterator[Callable[[int, int], None]]:
     """A bar over the cases that are not in the cache yet; silent where all are."""
-    bar = Progress(
-        TextColumn("preparing"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("cases, left"),
-        TimeRemainingColumn(),
-        console=console,
-    )
+    bar = _bar("preparing", "cases")
     task = bar.add_task("", total=None)
 
     def update(done: int, total: int) -> None:
@@ -105,6 +144,66 @@ def preparing() -> Iterator[Callable[[int, int], None]]:
         yield update
     finally:
         bar.stop()
+
+
+@contextmanager
+def counting(doing: str, noun: str, shown: bool = True) -> Iterator[Callable[[int, int], None]]:
+    """A bar over cases with the time left; plain lines, one in a while, where nobody watches.
+
+    Args:
+        doing: What is done, such as `segmenting`.
+        noun: What is counted, such as `test cases`.
+        shown: Whether to say anything; one of several processes does.
+    """
+    if not shown:
+        yield lambda done, total: None
+        return
+    if not console.is_terminal:
+        yield _Lines(doing, noun)
+        return
+    with _bar(doing, noun) as bar:
+        task = bar.add_task("", total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)
+
+
+class _Lines:
+    """Prints the first count and the last one, and between them one every `INTERVAL` seconds."""
+
+    def __init__(self, doing: str, noun: str) -> None:
+        self.doing, self.noun = doing, noun
+        self._started = self._printed = time.perf_counter()
+        self._first: int | None = None
+
+    def __call__(self, done: int, total: int) -> None:
+        now = time.perf_counter()
+        first = self._first is None
+        if self._first is None:
+            self._first = done
+        if not first and done < total and now - self._printed < INTERVAL:
+            return
+        self._printed = now
+        spent = now - self._started
+        text = f"  {self.doing:<11} {done}/{total} {self.noun}"
+        if done == total:
+            text += f"  in {_time(spent)}"
+        elif done > self._first:
+            text += f"  left {_time(spent / (done - self._first) * (total - done))}"
+        console.print(text)
+
+
+def _time(seconds: float) -> str:
+    return f"{seconds:.0f} s" if seconds < 60 else f"{seconds / 60:.1f} min"
+
+
+def _bar(doing: str, noun: str) -> Progress:
+    return Progress(
+        TextColumn(doing),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn(f"{noun}, left"),
+        TimeRemainingColumn(),
+        console=console,
+    )
 
 
 @rank_zero_only

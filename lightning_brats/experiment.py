@@ -11,15 +11,25 @@ from hydra import compose, initialize_config_module
 from omegaconf import DictConfig, OmegaConf
 
 from lightning_brats import assembly, console, runs
+from lightning_brats.checkpoints import newest_intact
 from lightning_brats.data.datamodule import BratsDataModule
 from lightning_brats.errors import ConfigError
 from lightning_brats.machine import Machine, detect
+from lightning_brats.memory import explained_shortage
 from lightning_brats.parts import build as build_part
-from lightning_brats.preparation import drawn_split, given_split
+from lightning_brats.preparation import prepare_source
 from lightning_brats.results import score_and_report
 from lightning_brats.segmentation import segment_cases
+from lightning_brats.splitting import (
+    check_drawable,
+    check_given,
+    drawn_split,
+    given_split,
+    without_excluded,
+)
 from lightning_brats.task import SegmentationTask
 from lightning_brats.tuning_run import Tuning
+from lightning_brats.warmstart import freeze, warm_start
 
 
 @dataclass
@@ -88,11 +98,17 @@ def build(cfg: DictConfig) -> Experiment:
     source = assembly.build_source(cfg)
     postprocess = build_part(cfg.postprocess)  # a mistake in it would show only after training
     given = given_split(cfg, folder, resumed)
+    if given is None:
+        check_drawable(cfg, source)
+    else:
+        given = without_excluded(given, source.excluded, resumed)
     with console.preparing() as progress:
-        split = given or drawn_split(cfg, source, progress)
-        data = assembly.build_data(cfg, source, split)
-        data.progress = progress
-        data.prepare_data()
+        source = prepare_source(cfg, source, given, progress)
+    if given is not None:
+        given = without_excluded(given, source.excluded, resumed)
+        check_given(cfg, source, given)
+    split = given or drawn_split(cfg, source)
+    data = assembly.build_data(cfg, source, split)
     if not split.test:
         raise ConfigError(
             "the split has no test cases, so there would be nothing to report",
@@ -101,11 +117,16 @@ def build(cfg: DictConfig) -> Experiment:
     if isinstance(postprocess, Tuning):
         postprocess.check(split)
     console.heading(cfg, machine, source, split, folder)
+    console.excluded(source.excluded)
     cfg = assembly.resolve(cfg, machine, data)
     data.settings = build_part(cfg.queue)
     console.choices(cfg)
     torch.set_num_threads(cfg.trainer.threads)
     task = assembly.build_task(cfg, source, data)
+    if cfg.weights and not resumed:
+        console.started_from(cfg.weights, warm_start(task, Path(cfg.weights)))
+    if cfg.freeze:
+        freeze(task.net, cfg.freeze)
     folder.mkdir(parents=True, exist_ok=True)
     trainer = assembly.build_trainer(cfg, folder, source)
     if trainer.is_global_zero:
@@ -117,11 +138,20 @@ def build(cfg: DictConfig) -> Experiment:
 
 
 def fit(experiment: Experiment) -> None:
-    """Train, from the start or from where the run stopped."""
-    checkpoint = experiment.folder / runs.LAST if experiment.resumed else None
-    experiment.trainer.fit(
-        experiment.task, experiment.data, ckpt_path=checkpoint, weights_only=True
-    )
+    """Train, from the start or from where the run stopped.
+
+    Raises:
+        ConfigError: The saved state is damaged, or memory is short.
+    """
+    checkpoint = None
+    if experiment.resumed:
+        checkpoint, damaged = newest_intact(experiment.folder / "checkpoints")
+        if damaged and experiment.trainer.is_global_zero:
+            console.passed_over(damaged, checkpoint)
+    with explained_shortage(experiment.cfg):
+        experiment.trainer.fit(
+            experiment.task, experiment.data, ckpt_path=checkpoint, weights_only=True
+        )
 
 
 def predict(experiment: Experiment) -> None:

@@ -106,17 +106,33 @@ class LabelScheme:
         Raises:
             UnknownLabelsError: A value is not in the scheme (nor a whole number).
         """
-        rounded = np.rint(mask)
-        if np.issubdtype(mask.dtype, np.floating) and not np.array_equal(rounded, mask):
+        rounded = np.rint(mask) if np.issubdtype(mask.dtype, np.floating) else mask
+        if rounded is not mask and not np.array_equal(rounded, mask):
             raise UnknownLabelsError(np.unique(mask[rounded != mask])[:5].tolist(), self)
-        values = np.unique(rounded)
+        if not mask.size or rounded.min() < 0 or rounded.max() > 255:
+            return self._decode_any(rounded)
+        # Sorting millions of voxels to see four values would take longer than reading them.
+        unknown = len(TISSUES)
+        table = np.full(256, unknown, np.uint8)
+        for value, label in self.codes.items():
+            if 0 <= value <= 255:
+                table[value] = label
+        narrow = rounded.astype(np.uint8, copy=False)
+        out = table[narrow]
+        if out.max() == unknown:
+            raise UnknownLabelsError(np.unique(narrow[out == unknown]).tolist(), self)
+        return out
+
+    def _decode_any(self, mask: np.ndarray) -> np.ndarray:
+        """The same for values of any size."""
+        values = np.unique(mask)
         unknown = [int(v) for v in values if int(v) not in self.codes]
         if unknown:
             raise UnknownLabelsError(unknown, self)
         out = np.zeros(mask.shape, np.uint8)
         for value in values:
             if self.codes[int(value)]:
-                out[rounded == value] = self.codes[int(value)]
+                out[mask == value] = self.codes[int(value)]
         return out
 
     def encode(self, labels: np.ndarray) -> np.ndarray:

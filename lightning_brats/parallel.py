@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 
 
@@ -14,11 +15,17 @@ def cores() -> int:
     return os.cpu_count() or 1
 
 
-def process_pool(workers: int) -> ProcessPoolExecutor:
+def process_pool(
+    workers: int, initializer: Callable[[], None] | None = None
+) -> ProcessPoolExecutor:
     """A pool for NumPy work, forked where the system can.
+
+    Args:
+        workers: Processes.
+        initializer: Called in each of them first.
 
     Spawned workers would run a user's script or notebook cell once more unless it is guarded by
     `if __name__ == "__main__"`. What runs in the pool must not touch torch or the GPU.
     """
     method = "fork" if "fork" in multiprocessing.get_all_start_methods() else "spawn"
-    return ProcessPoolExecutor(workers, multiprocessing.get_context(method))
+    return ProcessPoolExecutor(workers, multiprocessing.get_context(method), initializer)

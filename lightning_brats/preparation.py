@@ -1,25 +1,34 @@
-"""From indexed cases to prepared ones and their split; what is known of the data by then."""
+"""From a configuration to prepared cases, and what is known of the data by then."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-import math
+import logging
+import os
 from collections.abc import Callable, Sequence
-from functools import partial
 from pathlib import Path
+from typing import Any
 
-import numpy as np
 from omegaconf import DictConfig
 
-from lightning_brats.data.cache import Cache, CachedCase, default_cache
+from lightning_brats.data.cache import Cache, default_cache
 from lightning_brats.data.case import Case
-from lightning_brats.data.preprocess import Geometry
+from lightning_brats.data.catalogue import Catalogue, Description, file_name
+from lightning_brats.data.entry import VERSION
+from lightning_brats.data.exclusion import SETTING, BadCases
 from lightning_brats.data.sources import CaseSource
-from lightning_brats.data.splits import Split, make_split
-from lightning_brats.errors import ConfigError
+from lightning_brats.data.splits import PARTS, Split, check_split
 from lightning_brats.parallel import cores
-from lightning_brats.parts import build
+from lightning_brats.parts import build, plain
+
+Progress = Callable[[int, int], None]
+log = logging.getLogger("lightning_brats.data.cache")
+
+ELSEWHERE = ("cache", "on_bad_case")
+"""Keys of the data group that do not tell one data set from another."""
+PLACES = (("RANK", "WORLD_SIZE"), ("SLURM_PROCID", "SLURM_NTASKS"))
+"""Variables by which launchers tell a process its number and how many there are."""
 
 
 def cache_root(cfg: DictConfig) -> Path:
@@ -27,62 +36,89 @@ def cache_root(cfg: DictConfig) -> Path:
     return Path(cfg.data.cache) if cfg.data.cache else default_cache() / "cases"
 
 
-def given_split(cfg: DictConfig, folder: Path, resumed: bool) -> Split | None:
-    """The split of the run that goes on, or of `split.file`; `None` where one is to be drawn.
-
-    Raises:
-        ConfigError: A split is given, and a fold to be drawn as well.
-        DataError: The file is missing or not a split.
-    """
-    if resumed:
-        return Split.load(folder / "split.json")
-    if cfg.split.file is None:
-        return None
-    if cfg.fold is not None:
-        raise ConfigError(
-            f"fold={cfg.fold} is to be drawn, but a split is given",
-            file=cfg.split.file,
-            remedy="give one of the two; a fold's own split.json may be given as split.file",
-        )
-    return Split.load(Path(cfg.split.file))
-
-
-def drawn_split(cfg: DictConfig, source: CaseSource, progress: Callable[[int, int], None]) -> Split:
-    """A split stratified by tumour size too, for which every case is prepared first.
-
-    Raises:
-        DataError: A case cannot be used, or there are too few patients.
-        ConfigError: Shares or folds that cannot be.
-    """
-    draw = partial(
-        make_split,
-        source.cases,
-        seed=cfg.split.seed,
-        validation=cfg.split.validation,
-        test=cfg.split.test,
-        fold=cfg.fold,
-        folds=cfg.folds,
-    )
-    draw()  # what cannot be is refused now, and not after the hour that preparing may take
-    cache = Cache(cache_root(cfg), build(cfg.preprocess))
-    cache.prepare(source.cases, cores(), progress)
-    return draw(sizes=tumour_volumes(source.cases, cache))
-
-
-def tumour_volumes(cases: Sequence[Case], cache: Cache) -> dict[str, float]:
-    """Case → volume of everything labelled in ml, for the cases that have a mask.
+def find_source(cfg: DictConfig, anew: bool = False) -> CaseSource:
+    """The cases of a configuration: from their catalogue where it can be trusted, else indexed.
 
     Args:
-        cases: Prepared cases.
-        cache: Where they lie.
+        cfg: Configuration of data and preprocessing.
+        anew: Whether to index them in any case.
+
+    Raises:
+        DataError: The data cannot be used as they are.
+        ConfigError: Settings that cannot be.
     """
-    volumes: dict[str, float] = {}
-    for case in cases:
-        entry = CachedCase(cache.folder(case))
-        if entry.mask is not None:
-            voxel = math.prod(Geometry.from_dict(entry.meta["geometry"]).spacing)
-            volumes[case.case] = float(np.count_nonzero(entry.mask) * voxel / 1000)
-    return volumes
+    catalogue = None if anew else last_catalogue(cfg)
+    BadCases(cfg.data.on_bad_case, SETTING)  # refuses a misspelt policy
+    if catalogue is not None and not (catalogue.excluded and cfg.data.on_bad_case == "error"):
+        stale = catalogue.stale()
+        if stale is None:
+            return from_catalogue(catalogue)
+        log.info("the data set is indexed anew: %s", stale)
+    arguments = plain(cfg.data)
+    arguments.pop("cache")
+    return build(arguments)
+
+
+def last_catalogue(cfg: DictConfig) -> Catalogue | None:
+    """The newest catalogue of a configuration's data, trusted or not."""
+    return Catalogue.open(_catalogue_name(cfg), cache_root(cfg))
+
+
+def prepare_source(
+    cfg: DictConfig,
+    source: CaseSource,
+    given: Split | None = None,
+    progress: Progress | None = None,
+    workers: int | None = None,
+) -> CaseSource:
+    """Prepare the cases, or those of a given split, and keep a catalogue of a whole data set.
+
+    Args:
+        cfg: Configuration of data and preprocessing.
+        source: From `find_source`.
+        given: The split to be used, where none is to be drawn.
+        progress: Called with (done, total) after each case that had to be made.
+        workers: Processes; by default one a core.
+
+    Returns:
+        The source with the cases that can be used, and their catalogue.
+
+    Raises:
+        DataError: A case cannot be used, unless it is to be skipped, or see `Cache.prepare`.
+    """
+    if source.catalogue is not None:
+        return source
+    cases = source.cases
+    if given is not None:
+        check_split(given, cases)
+        wanted = {name for part in PARTS for name in getattr(given, part)}
+        cases = [case for case in cases if case.case in wanted]
+    cache = Cache(cache_root(cfg), build(cfg.preprocess))
+    catalogue = cache.prepare(
+        cases,
+        workers or cores(),
+        progress,
+        BadCases(cfg.data.on_bad_case, SETTING),
+        described(source),
+        launched(),
+    )
+    catalogue = catalogue.with_twins()
+    return from_catalogue(kept(cfg, catalogue) if given is None else catalogue)
+
+
+def described(source: CaseSource) -> Description:
+    """What a catalogue is to know of a data set."""
+    return Description(source.name, source.roots, source.phantom, source.excluded)
+
+
+def kept(cfg: DictConfig, catalogue: Catalogue) -> Catalogue:
+    """The catalogue, saved for the next start by one process, where the cache may be written to."""
+    if launched()[0] > 0:
+        return catalogue
+    try:
+        return catalogue.save(_catalogue_name(cfg))
+    except OSError:
+        return catalogue  # somebody else's cache: the next start looks at every file again
 
 
 def fingerprint(cases: Sequence[Case], cache: Cache) -> str:
@@ -101,8 +137,47 @@ def fingerprint(cases: Sequence[Case], cache: Cache) -> str:
             case.patient,
             list(case.images),
             sorted(case.scheme.codes.items()),
-            CachedCase(cache.folder(case)).meta["geometry"]["shape"],
+            list(cache.file_shape(case)),
         ]
         for case in cases
     )
     return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:16]
+
+
+def from_catalogue(catalogue: Catalogue) -> CaseSource:
+    """The source of a catalogue's cases."""
+    known = catalogue.known
+    return CaseSource(
+        name=known["name"],
+        cases=catalogue,
+        phantom=known["phantom"],
+        excluded=catalogue.excluded,
+        roots=tuple(Path(root) for root in known["roots"]),
+        catalogue=catalogue,
+    )
+
+
+def _catalogue_name(cfg: DictConfig) -> Path:
+    """Where catalogues of these data with this preprocessing are."""
+    data = {key: value for key, value in plain(cfg.data).items() if key not in ELSEWHERE}
+    for key in ("root", "table"):
+        if data.get(key):
+            data[key] = os.path.abspath(os.path.expanduser(data[key]))
+    data["roots"] = [_absolute(root) for root in data.get("roots") or ()]
+    parts = [VERSION, data, build(cfg.preprocess).to_dict()]
+    text = json.dumps(parts, sort_keys=True, default=str)
+    return file_name(cache_root(cfg), hashlib.sha256(text.encode()).hexdigest()[:16])
+
+
+def _absolute(root: Any) -> Any:
+    if isinstance(root, dict):
+        return {**root, "root": _absolute(root.get("root", ""))}
+    return os.path.abspath(os.path.expanduser(str(root)))
+
+
+def launched() -> tuple[int, int]:
+    """This process's number among those that a launcher started, and how many there are."""
+    for rank, world in PLACES:
+        if os.environ.get(rank, "").isdigit() and os.environ.get(world, "").isdigit():
+            return int(os.environ[rank]), max(int(os.environ[world]), 1)
+    return 0, 1

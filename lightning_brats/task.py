@@ -13,10 +13,11 @@ import pytorch_lightning as pl
 import torch
 from torch import Tensor, nn
 
+from lightning_brats.errors import ConfigError
 from lightning_brats.inference import SlidingWindow
 from lightning_brats.labels import REGIONS, TISSUES
 from lightning_brats.losses import DeepSupervision, dice_ce
-from lightning_brats.optim import parameter_groups, poly
+from lightning_brats.optim import make_optimizer, poly
 from lightning_brats.parts import build
 
 Head = Literal["regions", "labels"]
@@ -66,7 +67,8 @@ class SegmentationTask(pl.LightningModule):
             "context": self.context,
         }
         self.net: nn.Module = build(net)
-        self.loss = DeepSupervision(build(loss, head=head) or dice_ce(head=head))
+        built = build(loss, head=head) or dice_ce(head=head)
+        self.loss = built if isinstance(built, DeepSupervision) else DeepSupervision(built)
         self.optimizer = build(optimizer) or _default_optimizer
         self.scheduler = build(scheduler) or poly
         self.inference: SlidingWindow = build(inference) or SlidingWindow((48, 48, 48))
@@ -81,11 +83,21 @@ class SegmentationTask(pl.LightningModule):
     def forward(self, image: Tensor) -> Tensor | list[Tensor]:
         """Logits (B, K, px, py, pz) of patches (B, C, px, py, pz).
 
-        Two-dimensional networks take patches with one axis of length 1.
+        Two-dimensional networks take patches with one axis of length 1, whichever it is.
+
+        Raises:
+            ConfigError: A two-dimensional network was given anything else.
         """
         if self.spatial_dims == 3:
             return self.net(image)
-        axis = 2 + next(i for i, size in enumerate(image.shape[2:]) if size == 1)
+        thin = [axis for axis, size in enumerate(image.shape) if axis >= 2 and size == 1]
+        if len(thin) != 1:
+            raise ConfigError(
+                f"a 2-D network was given patches of {tuple(image.shape[2:])}",
+                remedy="make exactly one axis 1, as in queue.patch_size=[192,192,1] and "
+                "inference.patch_size=[192,192,1]",
+            )
+        axis = thin[0] - image.ndim  # from the end, which holds for stacked outputs as well
         logits = self.net(image.squeeze(axis))
         if isinstance(logits, Tensor):
             return logits.unsqueeze(axis)
@@ -145,8 +157,7 @@ class SegmentationTask(pl.LightningModule):
 
     def configure_optimizers(self) -> Any:
         """Optimiser over parameter groups, and its schedule."""
-        decay = getattr(self.optimizer, "keywords", {}).get("weight_decay", 0.0)
-        optimizer = self.optimizer(parameter_groups(self.net, decay))
+        optimizer = make_optimizer(self.optimizer, self.net)
         steps = int(self.trainer.estimated_stepping_batches)
         return {"optimizer": optimizer, "lr_scheduler": self.scheduler(optimizer, steps)}
 

@@ -160,6 +160,21 @@ def test_slices_and_a_softmax_head(phantom: Path, tmp_path: Path) -> None:
     assert (folder / "report.html").exists()
 
 
+def test_sagittal_slices_with_tumour(phantom: Path, tmp_path: Path) -> None:
+    options = ("queue=slices", "queue.patch_size=[1,32,32]", "queue.patches_per_volume=4")
+    slices = ("queue.slices=[0.1,0.9]", "queue.tumour_only=true", "queue.batch_size=4")
+    cfg = configure(tmp_path, f"data.root={phantom}", "model.spatial_dims=2", *options, *slices)
+    folder = experiment.run(cfg)
+    assert (folder / "report.html").exists()
+    assert pd.read_csv(folder / "metrics.csv")["step"].tolist() == [4, 8]
+
+
+@pytest.mark.parametrize("option", ["model.spatial_dims=2", "queue.patch_size=[24,24,1]"])
+def test_slices_need_a_network_for_them(phantom: Path, tmp_path: Path, option: str) -> None:
+    with pytest.raises(ConfigError, match="-D network cannot train on patches"):
+        experiment.build(configure(tmp_path, f"data.root={phantom}", option))
+
+
 def test_postoperative_data_have_a_cavity(tmp_path: Path) -> None:
     root = write_phantom(tmp_path / "p", layout="brats2024-gli", cases=6, spacing=6.0)
     folder = experiment.run(configure(tmp_path, f"data.root={root}"))

@@ -5,10 +5,12 @@ import pytest
 import pytorch_lightning as pl
 import torch
 from conftest import write_case
+from monai.networks.nets import DynUNet
 
 from lightning_brats import BratsDataModule, QueueSettings, SegmentationTask, SlidingWindow, UNet
 from lightning_brats.data.sources import CaseSource
 from lightning_brats.data.splits import Split
+from lightning_brats.errors import ConfigError
 from lightning_brats.labels import region_masks
 from lightning_brats.models import FCNN
 
@@ -83,6 +85,42 @@ def test_two_dimensional_networks_take_slices_along_any_axis(axis: int) -> None:
     image = torch.rand(2, 4, *patch)
     flat = task.net(image.squeeze(2 + axis))
     assert torch.equal(task(image), flat.unsqueeze(2 + axis))
+
+
+@pytest.mark.parametrize("patch", [(16, 16, 16), (16, 1, 1)])
+def test_two_dimensional_networks_refuse_what_is_no_slice(patch: tuple[int, ...]) -> None:
+    with pytest.raises(ConfigError, match="2-D network") as caught:
+        SegmentationTask(tiny(dims=2)).eval()(torch.rand(2, 4, *patch))
+    assert "queue.patch_size" in caught.value.remedy
+
+
+@pytest.mark.parametrize("axis", [0, 2])
+def test_volumes_are_predicted_slice_by_slice_along_any_axis(axis: int) -> None:
+    """A network that only sees slices gives each voxel the mean over its own slice."""
+
+    class SliceMean(torch.nn.Conv2d):
+        def forward(self, image: torch.Tensor) -> torch.Tensor:
+            return image.mean((2, 3), keepdim=True).expand_as(image)[:, :3]
+
+    patch = [6, 6, 6]
+    patch[axis] = 1
+    window = SlidingWindow(patch, precision="32")
+    task = SegmentationTask(SliceMean(4, 4, 1), inference=window).eval()
+    image = torch.rand(1, 4, 6, 6, 6) + 0.5
+    plane = [a for a in (1, 2, 3) if a != 1 + axis]
+    expected = image[0].mean(plane, keepdim=True).expand(4, 6, 6, 6)[:3].sigmoid()
+    assert torch.allclose(task.probabilities(image), expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("axis", [0, 1, 2])
+def test_slices_of_a_network_that_stacks_its_outputs(axis: int) -> None:
+    net = DynUNet(2, 4, 3, [3] * 4, [1, 2, 2, 2], [2] * 3, [4, 8, 8, 8], deep_supervision=True)
+    task = SegmentationTask(net).train()
+    patch = [16, 16, 16]
+    patch[axis] = 1
+    outputs = task(torch.rand(2, 4, *patch))
+    assert outputs.shape == (2, 2, 3, *patch)  # (B, levels, K, ...)
+    task.loss(outputs, torch.zeros(2, 3, *patch)).backward()
 
 
 def test_validation_dice_by_hand(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import gc
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from lightning_brats.data.case import Case
+from lightning_brats.data.exclusion import BadCases
 from lightning_brats.data.layouts.decathlon import Decathlon
 from lightning_brats.data.layouts.files import scan
 from lightning_brats.data.layouts.folders import CaseFolders
@@ -39,6 +42,7 @@ def index_dataset(
     layout: str | None = None,
     labels: LabelScheme | None = None,
     require_masks: bool = True,
+    bad: BadCases | None = None,
 ) -> list[Case]:
     """All cases of a data set, sorted by identifier; no volume is opened.
 
@@ -48,6 +52,7 @@ def index_dataset(
         labels: Overrides the layout's label coding.
         require_masks: Whether a case without a mask is an error. Where it is not, unlabelled
             cases are listed too, with `mask=None`.
+        bad: Takes the cases that cannot be used; by default the first one is an error.
 
     Raises:
         DataError: The folder cannot be used as it is.
@@ -56,6 +61,17 @@ def index_dataset(
     if layout is not None and layout not in LAYOUTS:
         remedy = f"data.layout is one of {', '.join(LAYOUTS)}, or null to recognise it"
         raise ConfigError(f"the layout '{layout}' is unknown", remedy=remedy)
+    with _no_collection():
+        return _index(Path(root), layout, labels, require_masks, bad or BadCases())
+
+
+def _index(
+    root: Path,
+    layout: str | None,
+    labels: LabelScheme | None,
+    require_masks: bool,
+    bad: BadCases,
+) -> list[Case]:
     reader = _reader(root)
     if layout is not None and layout not in reader.layouts:
         raise DataError(
@@ -63,30 +79,45 @@ def index_dataset(
             file=root,
             remedy="correct the path, or leave data.layout out",
         )
-    cases = reader.read(layout or reader.detect(), labels, require_masks)
-    cases.sort(key=lambda case: case.case)
-    check_unique(cases)
+    cases = reader.read(layout or reader.detect(), labels, require_masks, bad)
     if require_masks:
-        _check_masks(cases)
-    return cases
+        cases = _with_masks(cases, bad)
+    return unique_cases(cases, bad)
 
 
-def check_unique(cases: Sequence[Case]) -> None:
-    """Identifiers name prediction and cache files, so each may occur only once.
+def unique_cases(
+    cases: Sequence[Case], bad: BadCases, remedy: str = "remove or rename one of them"
+) -> list[Case]:
+    """Cases sorted by identifier, which names files and so may occur only once.
+
+    Args:
+        cases: In any order; of two with one identifier the first one stays.
+        bad: Takes the others.
+        remedy: What the user can do about them.
 
     Raises:
-        DataError: Two cases have the same one.
+        DataError: Two cases have the same identifier, and bad cases are not skipped.
     """
     seen: dict[str, Case] = {}
     for case in cases:
         if other := seen.get(case.case):
-            raise DataError(
-                f"two cases have this identifier; the other is {other.files[0]}",
-                case=case.case,
-                file=case.files[0],
-                remedy="remove or rename one of them",
-            )
+            problem = f"two cases have this identifier; the other is {other.files[0]}"
+            bad.add(DataError(problem, case=case.case, file=case.files[0], remedy=remedy))
+            continue
         seen[case.case] = case
+    return [seen[name] for name in sorted(seen)]
+
+
+@contextmanager
+def _no_collection() -> Iterator[None]:
+    """Without the cyclic collector, which would walk the growing list of cases again and again."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
 
 
 def _reader(root: Path) -> Reader:
@@ -122,14 +153,17 @@ def _search(folder: Path, depth: int) -> list[Reader]:
     return [found for name in listing.folders for found in _search(folder / name, depth - 1)]
 
 
-def _check_masks(cases: Sequence[Case]) -> None:
+def _with_masks(cases: Sequence[Case], bad: BadCases) -> list[Case]:
     missing = [case for case in cases if case.mask is None]
-    if missing:
-        first = missing[0]
-        raise DataError(
-            f"no mask found, nor in {len(missing) - 1} more of {len(cases)} cases",
-            case=first.case,
-            file=first.files[0],
-            remedy=f"add it ({first.case}_seg.nii.gz beside this image, or in labelsTr for MSD and "
-            "nnU-Net) or take the case out; without masks, data can only be predicted",
+    for case in missing:
+        more = "" if bad.skips else f", nor in {len(missing) - 1} more of {len(cases)} cases"
+        bad.add(
+            DataError(
+                f"no mask found{more}",
+                case=case.case,
+                file=case.files[0],
+                remedy=f"add it ({case.case}_seg.nii.gz beside this image, or in labelsTr for MSD "
+                "and nnU-Net) or take the case out; without masks, data can only be predicted",
+            )
         )
+    return [case for case in cases if case.mask is not None] if missing else list(cases)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import csv
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from lightning_brats.data.case import Case, ImageRef
-from lightning_brats.data.index import check_unique
+from lightning_brats.data.exclusion import BadCases
+from lightning_brats.data.index import unique_cases
 from lightning_brats.data.layouts.files import read_json
 from lightning_brats.data.layouts.names import patient_of
 from lightning_brats.errors import ConfigError, DataError
@@ -20,6 +22,7 @@ def index_table(
     modalities: Sequence[str],
     regions: Sequence[str] | None = None,
     require_masks: bool = True,
+    bad: BadCases | None = None,
 ) -> list[Case]:
     """Cases of a table, sorted by identifier.
 
@@ -32,12 +35,13 @@ def index_table(
         modalities: Columns that are channels, in order.
         regions: Regions to train and score; WT, TC and ET when not given.
         require_masks: Whether a case without a mask is an error.
+        bad: Takes the rows that cannot be used; by default the first one is an error.
 
     Raises:
         DataError: The table is unreadable, or a column, cell or file is missing.
         ConfigError: There are masks, but no coding.
     """
-    path = Path(path).expanduser()
+    path = Path(os.path.abspath(Path(path).expanduser()))  # the cases' paths start here
     records = _records(path)
     if not records:
         raise DataError("the table has no rows", file=path, remedy="list at least one case")
@@ -45,8 +49,11 @@ def index_table(
         remedy = "name the columns that are channels, e.g. data.modalities=[t1c,t2f]"
         raise ConfigError("no modality is named", file=path, remedy=remedy)
     scheme = _scheme(labels, regions)
-    rows = [_Row(path, number, record) for number, record in records]
-    cases = [_case(row, modalities, scheme, require_masks) for row in rows]
+    bad = bad or BadCases()
+    cases = []
+    for number, record in records:
+        with bad.guard():
+            cases.append(_case(_Row(path, number, record), modalities, scheme, require_masks))
     masked = next((case for case in cases if case.mask), None)
     if labels is None and masked:
         raise ConfigError(
@@ -55,9 +62,7 @@ def index_table(
             file=masked.mask,
             remedy="give file value → internal label, e.g. data.labels={1:1,2:2,4:3}",
         )
-    cases.sort(key=lambda case: case.case)
-    check_unique(cases)
-    return cases
+    return unique_cases(cases, bad)
 
 
 class _Row:

@@ -1,5 +1,7 @@
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -88,3 +90,46 @@ def test_position_survives_a_checkpoint(data: BratsDataModule) -> None:
     rest = list(again.train_dataloader())
     assert len(rest) == 3
     assert all(torch.equal(a["image"], b["image"]) for a, b in zip(rest, whole[2:], strict=True))
+
+
+def test_workers_end_with_the_training(data: BratsDataModule) -> None:
+    data.settings = replace(QUEUE, workers=2)
+    data.prepare_data()
+    first = next(iter(data.train_dataloader()))
+    workers = data.queue.pids
+    assert len(workers) == 2
+    data.teardown("validate")
+    assert data.queue.pids == workers
+    data.teardown("fit")
+    assert data.queue.pids == []
+    assert data.state_dict() == {"queue": (0, 2)}
+    next(iter(data.train_dataloader()))
+    data.on_exception(RuntimeError())
+    assert data.queue.pids == []
+    assert first["image"].dtype == torch.float16
+
+
+def test_slices_come_from_the_settings(data: BratsDataModule) -> None:
+    data.settings = QueueSettings((1, 8, 8), 4, 10, 0, 0, slices=(0.25, 0.75), tumour_only=True)
+    data.prepare_data()
+    for batch in data.train_dataloader():
+        assert batch["image"].shape == (4, 4, 1, 8, 8)
+    plan = data.queue.plan
+    assert (plan.slices, plan.tumour) == ((0.25, 0.75), 1.0)
+    data.settings = replace(data.settings, slices=(0, 0.01))
+    with pytest.raises(DataError, match="holds tumour"):
+        data.train_dataloader()
+
+
+def test_little_shared_memory_means_no_worker_for_volumes(
+    data: BratsDataModule, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    case = data.cases("test")[0]
+    load = partial(from_files, Preprocess())
+    assert volume_loader([case], load, 2).num_workers == 1
+    docker = SimpleNamespace(free=64 * 2**20)
+    monkeypatch.setattr("shutil.disk_usage", lambda folder: docker)
+    with pytest.warns(UserWarning, match="/dev/shm has less than 512 MB"):
+        loader = volume_loader([case], load, 2)
+    assert loader.num_workers == 0
+    assert len(list(loader)) == 1

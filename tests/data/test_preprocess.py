@@ -1,3 +1,5 @@
+import json
+
 import nibabel as nib
 import numpy as np
 import pytest
@@ -6,6 +8,7 @@ from scipy.spatial.transform import Rotation
 
 from lightning_brats.data.case import Case, Volume, read_case
 from lightning_brats.data.preprocess import Geometry, Preprocess
+from lightning_brats.data.raw import RawSteps
 from lightning_brats.errors import ConfigError, DataError
 
 
@@ -110,3 +113,65 @@ def test_constant_modality_is_refused(case: Case) -> None:
 def test_unknown_normalisation_is_refused() -> None:
     with pytest.raises(ConfigError, match="zscore or minmax"):
         Preprocess("zscor")
+
+
+def values_of(normalisation: str, case: Case, **settings: object) -> np.ndarray:
+    """0, 1, …, 100 as a brain, normalised."""
+    image = np.arange(101, dtype=np.float32).reshape(1, 101, 1, 1)
+    only = Case("x", "x", {"t1c": case.images["t1c"]}, case.scheme)
+    volume = Volume(image, np.eye(4), None, np.ones((101, 1, 1), bool))
+    return Preprocess(normalisation, **settings)(only, volume).image.ravel().astype(np.float64)
+
+
+def test_percentiles_by_hand(case: Case) -> None:
+    """The 1st percentile of 0 … 100 is 1, the 99th is 99."""
+    expected = np.clip((np.arange(101) - 1) / 98, 0, 1)
+    assert np.allclose(values_of("percentile", case), expected, atol=5e-4)
+    expected = np.clip((np.arange(101) - 10) / 80, 0, 1)
+    assert np.allclose(values_of("percentile", case, clip=(10, 90)), expected, atol=5e-4)
+
+
+def test_histogram_standardisation_by_hand(case: Case) -> None:
+    """Landmarks twice as steep below the median as above it."""
+    percentiles = np.array([1, 10, 20, 25, 30, 40, 50, 60, 70, 75, 80, 90, 99.0])
+    marks = np.where(percentiles <= 50, 1.4 * percentiles, 70 + 0.6 * (percentiles - 50))
+    found = values_of("histogram", case, landmarks={"t1c": marks.tolist()})
+    own = np.arange(101)
+    expected = np.where(own <= 50, 1.4 * own, 70 + 0.6 * (own - 50)) / 100
+    assert np.allclose(found, expected, atol=1e-3)
+
+
+def test_an_earlier_checkpoint_s_settings_are_read(case: Case) -> None:
+    earlier = {"normalisation": "minmax", "clip": [1, 99], "margin": 2}
+    found = Preprocess.from_dict(earlier)
+    assert found.to_dict() == earlier  # so that prepared cases keep their keys
+    assert Preprocess().to_dict() == {"normalisation": "zscore", "clip": None, "margin": 0}
+
+
+def test_all_settings_survive_json() -> None:
+    steps = RawSteps(center="t2f", register="rigid", atlas="affine", denoise="nlm", bias="n4")
+    full = Preprocess("percentile", [1, 98], 3, None, 1.5, "extract", steps)
+    assert Preprocess.from_dict(json.loads(json.dumps(full.to_dict()))) == full
+
+
+def test_steps_of_another_one_leave_what_was_trained_with() -> None:
+    trained = Preprocess("minmax", [1, 99], 2)
+    other = Preprocess("zscore", None, 0, None, 1.0, "extract", RawSteps(register="rigid"))
+    assert trained.with_steps_of(other) == Preprocess(
+        "minmax", [1, 99], 2, None, 1.0, "extract", RawSteps(register="rigid")
+    )
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"spacing": 0}, "spacing=0"),
+        ({"spacing": 25.0}, "spacing=25"),
+        ({"brain": "guess"}, "brain=guess"),
+        ({"clip": [99, 1]}, "not a lower and an upper percentile"),
+        ({"clip": [1]}, "not a lower and an upper percentile"),
+    ],
+)
+def test_settings_that_cannot_be_are_refused(settings: dict, words: str) -> None:
+    with pytest.raises(ConfigError, match=words):
+        Preprocess(**settings)

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from lightning_brats.data.case import Case, ImageRef
+from lightning_brats.data.exclusion import BadCases
 from lightning_brats.data.layouts.files import Listing, nifti_files, read_json, scan
 from lightning_brats.data.layouts.names import modality_of, patient_of, scheme_from_names
 from lightning_brats.errors import DataError
@@ -54,8 +55,16 @@ class Decathlon:
         found = [stem for subset in SUBSETS for stem in self._files(subset)]
         return "nnunet" if found and all(map(_CHANNEL.fullmatch, found)) else "msd"
 
-    def read(self, layout: str, labels: LabelScheme | None, require_masks: bool) -> list[Case]:
+    def read(
+        self, layout: str, labels: LabelScheme | None, require_masks: bool, bad: BadCases
+    ) -> list[Case]:
         """Training cases, and the unlabelled test cases where masks are not required.
+
+        Args:
+            layout: `msd` or `nnunet`.
+            labels: Overrides the coding of `dataset.json`.
+            require_masks: Whether only training cases are wanted.
+            bad: Takes files that belong to no channel.
 
         Raises:
             DataError: `dataset.json` lacks what is needed, or two files answer to one name.
@@ -66,7 +75,7 @@ class Decathlon:
         cases: list[Case] = []
         for subset in (self.subset,) if self.subset else subsets:
             images, masks = self._files(subset), self._files(subset.replace("images", "labels"))
-            files = self._channels(images) if layout == "nnunet" else self._stacked(images)
+            files = self._channels(images, bad) if layout == "nnunet" else self._stacked(images)
             cases += [
                 Case(name, patient_of(name), refs, scheme, masks.get(name), cohort=cohort)
                 for name, refs in files.items()
@@ -107,7 +116,7 @@ class Decathlon:
             for case, path in images.items()
         }
 
-    def _channels(self, images: dict[str, Path]) -> dict[str, dict[str, ImageRef]]:
+    def _channels(self, images: dict[str, Path], bad: BadCases) -> dict[str, dict[str, ImageRef]]:
         ending = self.description.get("file_ending", ".nii.gz")
         if not str(ending).startswith(".nii"):
             remedy = "convert the images and masks to NIfTI"
@@ -117,11 +126,10 @@ class Decathlon:
         for stem, path in images.items():
             match = _CHANNEL.fullmatch(stem)
             if match is None or int(match["channel"]) not in channels:
-                raise DataError(
-                    f"the name does not end in one of the channels {sorted(channels)}",
-                    file=path,
-                    remedy=f"name it CASE_0000.nii.gz and on, or list its channel in {DESCRIPTION}",
-                )
+                remedy = f"name it CASE_0000.nii.gz and on, or list its channel in {DESCRIPTION}"
+                problem = f"the name does not end in one of the channels {sorted(channels)}"
+                bad.add(DataError(problem, case=stem, file=path, remedy=remedy))
+                continue
             cases.setdefault(match["case"], {})[channels[int(match["channel"])]] = ImageRef(path)
         return cases
 

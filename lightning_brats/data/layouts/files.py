@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -34,10 +34,10 @@ def scan(folder: Path) -> Listing:
             for entry in entries:
                 if entry.name.startswith(IGNORED):
                     continue
-                if entry.is_dir():
-                    listing.folders.append(entry.name)
-                elif entry.is_file():
+                if entry.is_file():
                     listing.files.append(entry.name)
+                elif entry.is_dir():
+                    listing.folders.append(entry.name)
     except FileNotFoundError as error:
         remedy = "correct the path (data.root=/path), or mount the disk it is on"
         raise DataError("folder not found", file=folder, remedy=remedy) from error
@@ -54,8 +54,9 @@ def scan(folder: Path) -> Listing:
 
 def stem(name: str) -> str | None:
     """File name without `.nii` or `.nii.gz`; `None` for other files."""
+    lowered = name.lower()
     for suffix in SUFFIXES:
-        if name.lower().endswith(suffix):
+        if lowered.endswith(suffix):
             return name[: -len(suffix)]
     return None
 
@@ -68,10 +69,21 @@ def nifti_files(
     Raises:
         DataError: Two files have one key, so that it is unclear which is meant.
     """
+    stems = ((name, stem(name)) for name in names)
+    keys = ((name, None if own is None else key(own)) for name, own in stems)
+    return files_by_key(folder, keys, case)
+
+
+def files_by_key(
+    folder: Path, keys: Iterable[tuple[str, str | None]], case: str | None = None
+) -> dict[str, Path]:
+    """Files of a folder from (name, key) pairs; those without a key are left out.
+
+    Raises:
+        DataError: Two files have one key, so that it is unclear which is meant.
+    """
     found: dict[str, Path] = {}
-    for name in names:
-        own_stem = stem(name)
-        own_key = None if own_stem is None else key(own_stem)
+    for name, own_key in keys:
         if own_key is None:
             continue
         if own_key in found:

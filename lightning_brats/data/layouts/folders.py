@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import zlib
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 
 import nibabel as nib
@@ -12,8 +12,9 @@ from nibabel.filebasedimages import ImageFileError
 from nibabel.spatialimages import HeaderDataError
 
 from lightning_brats.data.case import Case, ImageRef
-from lightning_brats.data.layouts.files import Listing, nifti_files, scan, stem
-from lightning_brats.data.layouts.names import file_role, parse_case, patient_of
+from lightning_brats.data.exclusion import BadCases
+from lightning_brats.data.layouts.files import Listing, files_by_key, scan, stem
+from lightning_brats.data.layouts.names import file_role, parse_case
 from lightning_brats.errors import DataError
 from lightning_brats.labels import MODALITIES, SCHEMES, LabelScheme
 
@@ -76,12 +77,19 @@ class CaseFolders:
         layout = next(iter(self.named), ANY_NAMES)
         return "brats2024-gli" if layout == "brats2023" and self._is_2024() else layout
 
-    def read(self, layout: str, labels: LabelScheme | None, require_masks: bool) -> list[Case]:
+    def read(
+        self, layout: str, labels: LabelScheme | None, require_masks: bool, bad: BadCases
+    ) -> list[Case]:
         """Every case, with its mask where it has one, required or not.
 
+        Args:
+            layout: The recognised one, or another of `layouts`.
+            labels: Overrides the layout's coding.
+            require_masks: Not looked at here.
+            bad: Takes the cases whose folder has no modality or two files for one.
+
         Raises:
-            DataError: The coding is unknown or contradicts the names, or a case folder has no
-                modality or two files for one.
+            DataError: The coding is unknown or contradicts the names.
         """
         cohort, coding = RELEASES.get(layout, ("", None))
         if labels is None:
@@ -89,7 +97,13 @@ class CaseFolders:
         scheme = labels or SCHEMES[str(coding)]
         parents = {folder.parent for folder, _ in self.folders}
         grades = {k: v for parent in sorted(parents) for k, v in _mapped_grades(parent).items()}
-        return [_case(path, listing, scheme, cohort, grades) for path, listing in self.folders]
+        cases = []
+        for path, listing in self.folders:
+            try:
+                cases.append(_case(path, listing, scheme, cohort, grades))
+            except DataError as error:
+                bad.add(error)
+        return cases
 
     def _is_2024(self) -> bool:
         """Its coding holds that of 2023, so what has cases of both years is read as 2024."""
@@ -132,22 +146,40 @@ def _case_folders(folder: Path, listing: Listing) -> list[tuple[Path, Listing]]:
         return own
     found: list[tuple[Path, Listing]] = []
     for name in listing.folders:
-        child = scan(folder / name)
+        path = folder / name
+        child = scan(path)
         if name.upper() in GRADES:
-            found += _case_folders(folder / name, child)
-        elif parse_case(name) or _has_images(child):
-            found.append((folder / name, child))
+            found += _case_folders(path, child)
+        elif _has_images(child) or parse_case(name):
+            found.append((path, child))
     return found or own
 
 
 def _has_images(listing: Listing) -> bool:
-    stems = (stem(name) for name in listing.files)
-    return any(s is not None and file_role(s) in MODALITIES for s in stems)
+    return any(_role(name) in MODALITIES for name in listing.files)
+
+
+def _role(name: str) -> str | None:
+    """Modality, or `mask`, of a file."""
+    start = max(name.rfind("_"), name.rfind("-"))
+    return _role_of_ending(name[max(start, 0) :])
+
+
+@lru_cache(1024)
+def _role_of_ending(ending: str) -> str | None:
+    own = stem(ending)
+    return None if own is None else file_role(own)
 
 
 def _files(folder: Path, listing: Listing) -> dict[str, Path]:
     """Modalities, in BraTS' order, and `mask`."""
-    files = nifti_files(folder, listing.files, file_role, case=folder.name)
+    case = folder.name
+    starts, length = (f"{case}-", f"{case}_"), len(case)
+    keys = (  # nearly every name is the case's and one of a few endings
+        (name, _role_of_ending(name[length:]) if name.startswith(starts) else _role(name))
+        for name in listing.files
+    )
+    files = files_by_key(folder, keys, case=case)
     return {role: files[role] for role in (*MODALITIES, "mask") if role in files}
 
 
@@ -168,7 +200,7 @@ def _case(
     parent = folder.parent.name.upper()
     return Case(
         case=name,
-        patient=patient_of(name),
+        patient=parsed[1]["patient"] if parsed else name,
         images={modality: ImageRef(path) for modality, path in files.items()},
         scheme=scheme,
         mask=mask,

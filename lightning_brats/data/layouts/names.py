@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -66,8 +67,12 @@ def file_role(stem: str) -> str | None:
 
     One BraTS 2020 case ends its mask with `_Segm`, one 2023 case its T2 with `-t2W`.
     """
-    suffix = re.split(r"[_-]", stem)[-1].lower()
-    return "mask" if suffix in ("seg", "segm") else modality_of(suffix)
+    return _role(stem[max(stem.rfind("_"), stem.rfind("-")) + 1 :])
+
+
+@lru_cache(1024)
+def _role(suffix: str) -> str | None:
+    return "mask" if suffix.lower() in ("seg", "segm") else modality_of(suffix)
 
 
 def scheme_from_names(labels: Mapping[str, Any], name: str, file: Path) -> LabelScheme:
