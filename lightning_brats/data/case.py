@@ -1,4 +1,4 @@
-"""A case and how its files are read: the one place where NIfTI becomes arrays and back.
+"""A case and how its files are read: the one place where files become arrays and back.
 
 Shapes: `C` modalities, `X Y Z` voxels in the file's own order.
 """
@@ -6,13 +6,14 @@ Shapes: `C` modalities, `X Y Z` voxels in the file's own order.
 from __future__ import annotations
 
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import nibabel as nib
 import numpy as np
+from scipy import ndimage
 
 from lightning_brats.errors import DataError, LabelError
 from lightning_brats.labels import LabelScheme, UnknownLabelsError
@@ -33,10 +34,17 @@ _UNREADABLE = (
 
 @dataclass(frozen=True)
 class ImageRef:
-    """One modality: a 3-D file, or one channel of a 4-D file."""
+    """One modality: a 3-D file, one channel of a 4-D file, or a DICOM series in a folder.
+
+    Args:
+        path: The file; of a DICOM series its first slice.
+        channel: Of a 4-D file.
+        slices: Files of a DICOM series, in order.
+    """
 
     path: Path
     channel: int | None = None
+    slices: tuple[Path, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -68,7 +76,7 @@ class Case:
     @property
     def files(self) -> list[Path]:
         """Every file of the case, each once."""
-        refs = [ref.path for ref in self.images.values()]
+        refs = [path for ref in self.images.values() for path in (ref.slices or (ref.path,))]
         return list(dict.fromkeys([*refs, *(p for p in (self.mask, self.brain) if p)]))
 
     def with_modalities(self, modalities: Sequence[str]) -> Case:
@@ -92,20 +100,40 @@ class Case:
 
 
 @dataclass(frozen=True)
+class Native:
+    """The grid that a resampled case's masks are written on.
+
+    Args:
+        shape: (X, Y, Z).
+        affine: (4, 4) voxel → RAS+ mm.
+        world: (4, 4) RAS+ mm of the resampled volume → RAS+ mm of this grid.
+    """
+
+    shape: tuple[int, int, int]
+    affine: np.ndarray
+    world: np.ndarray
+
+
+@dataclass(frozen=True)
 class Volume:
-    """Arrays of one case on the grid of its files.
+    """Arrays of one case on one grid: that of its files, unless `native` says otherwise.
 
     Args:
         image: (C, X, Y, Z) float32.
         affine: (4, 4) voxel → RAS+ mm.
         mask: (X, Y, Z) uint8 internal labels, or `None`.
         brain: (X, Y, Z) bool.
+        warnings: What is doubtful about how the case was brought here.
+        native: The grid to return to, where the volume was resampled; its axes then run right,
+            anterior, superior.
     """
 
     image: np.ndarray
     affine: np.ndarray
     mask: np.ndarray | None
     brain: np.ndarray
+    warnings: tuple[str, ...] = ()
+    native: Native | None = None
 
 
 def read_nifti(path: Path, case: str | None = None) -> tuple[np.ndarray, np.ndarray]:
@@ -137,15 +165,31 @@ def read_case(case: Case) -> Volume:
     """
     channels: list[np.ndarray] = []
     affine: np.ndarray | None = None
+    for modality, data, own in read_images(case):
+        path = case.images[modality].path
+        affine = own if affine is None else affine
+        reference = channels[0].shape if channels else data.shape
+        _check_grid(case, modality, path, (data.shape, own), (reference, affine))
+        channels.append(data)
+    if affine is None:
+        raise DataError("no modality is listed", case=case.case, remedy="see data.modalities")
+    image = np.stack(channels)
+    brain = _read_brain(case, image, affine)
+    return Volume(image, affine, _read_mask(case, image.shape[1:], affine), brain)
+
+
+def read_images(case: Case) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
+    """Each modality's name, (X, Y, Z) float32 voxels and affine, on its own grid.
+
+    Raises:
+        DataError: A file is unreadable, has another number of dimensions or voxels not finite.
+    """
     loaded: dict[Path, tuple[np.ndarray, np.ndarray]] = {}
     for modality, ref in case.images.items():
         if ref.path not in loaded:
-            loaded[ref.path] = read_nifti(ref.path, case.case)
-        data, own = loaded[ref.path]
+            loaded[ref.path] = _read_image(ref, case.case)
+        data, affine = loaded[ref.path]
         data = _channel(case, ref, data)
-        affine = own if affine is None else affine
-        reference = channels[0].shape if channels else data.shape
-        _check_grid(case, modality, ref.path, (data.shape, own), (reference, affine))
         if not np.isfinite(data).all():
             raise DataError(
                 f"{modality} holds NaN or infinite voxels",
@@ -153,12 +197,32 @@ def read_case(case: Case) -> Volume:
                 file=ref.path,
                 remedy="repair the volume (e.g. set them to 0) or exclude the case",
             )
-        channels.append(np.asarray(data, np.float32))
-    if affine is None:
-        raise DataError("no modality is listed", case=case.case, remedy="see data.modalities")
-    image = np.stack(channels)
-    brain = _read_brain(case, image, affine)
-    return Volume(image, affine, _read_mask(case, image.shape[1:], affine), brain)
+        yield modality, np.asarray(data, np.float32), affine
+
+
+def read_native(case: Case) -> Volume:
+    """A case as its files show it, for pictures: on the mask's grid, or the first modality's.
+
+    Modalities on other grids are brought there by their scanner coordinates, nothing else; where
+    all grids agree this is `read_case`.
+
+    Raises:
+        DataError: A file is unreadable.
+        LabelError: The mask's values contradict the case's label scheme.
+    """
+    scans = {modality: (data, affine) for modality, data, affine in read_images(case)}
+    if case.mask is None:
+        mask, (first, affine) = None, next(iter(scans.values()))
+        shape = first.shape
+    else:
+        mask, affine = read_mask(case.mask, case.scheme, case.case)
+        shape = mask.shape
+    image = np.stack([_on_grid(data, own, shape, affine) for data, own in scans.values()])
+    brain = (image != 0).any(0)
+    if case.brain is not None:
+        data, own = read_nifti(case.brain, case.case)
+        brain = _on_grid((data > 0.5).astype(np.float32), own, shape, affine) > 0.5
+    return Volume(image, affine, mask, brain)
 
 
 def read_mask(path: Path, scheme: LabelScheme, case: str) -> tuple[np.ndarray, np.ndarray]:
@@ -198,6 +262,25 @@ def write_mask(path: Path, labels: np.ndarray, affine: np.ndarray, scheme: Label
     nib.save(image, path)
 
 
+def _read_image(ref: ImageRef, case: str) -> tuple[np.ndarray, np.ndarray]:
+    if ref.slices:
+        # Here, because SimpleITK is not needed by those who have NIfTI.
+        from lightning_brats.data.raw.dicom import read_series
+
+        return read_series(ref.slices, case)
+    return read_nifti(ref.path, case)
+
+
+def _on_grid(
+    data: np.ndarray, affine: np.ndarray, shape: tuple[int, ...], target: np.ndarray
+) -> np.ndarray:
+    """A volume at another grid's voxels, interpolated linearly; 0 where it does not reach."""
+    if data.shape == shape and np.abs(affine - target).max() <= AFFINE_TOLERANCE:
+        return data
+    matrix = np.linalg.inv(affine) @ target
+    return ndimage.affine_transform(data, matrix, output_shape=shape, order=1, mode="grid-constant")
+
+
 def _channel(case: Case, ref: ImageRef, data: np.ndarray) -> np.ndarray:
     if ref.channel is None:
         data = data[..., 0] if data.ndim == 4 and data.shape[-1] == 1 else data
@@ -233,7 +316,8 @@ def _check_grid(
             f"{name} has shape {found[0]}, the first modality {wanted[0]}",
             case=case.case,
             file=path,
-            remedy="co-register and resample the case's files to one grid",
+            remedy="co-register and resample the case's files to one grid, or have it done: "
+            "preprocess=clinical",
         )
     difference = float(np.abs(found[1] - wanted[1]).max())
     if difference > AFFINE_TOLERANCE:
@@ -241,7 +325,7 @@ def _check_grid(
             f"the affine of {name} differs from the first modality's by {difference:.3g} mm",
             case=case.case,
             file=path,
-            remedy="co-register the case's files, or correct the header",
+            remedy="co-register the case's files (preprocess=clinical does), or correct the header",
         )
 
 

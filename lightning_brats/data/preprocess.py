@@ -1,78 +1,31 @@
-"""From a case on its own grid to the array that networks see, and exactly back.
+"""From a case on its own grid to the array that networks see, and back.
 
 A volume is turned to RAS+ axes, cropped to the brain and normalised inside it; voxels outside the
-brain are 0. `Geometry` remembers what was done, so that masks and probabilities return to the grid
-of the input file voxel by voxel.
+brain are 0. A scanner's own data go through `data/raw` first. `Geometry` remembers what was done,
+so that masks and probabilities return to the grid of the input file.
 
-Shapes: `C` modalities, `K` output channels, `X Y Z` the file's grid, `x y z` the cropped grid.
+Shapes: `C` modalities, `X Y Z` the volume's grid, `x y z` the cropped grid.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from dataclasses import asdict, dataclass, field, fields, replace
+from pathlib import Path
+from typing import Any
 
-import nibabel as nib
 import numpy as np
 
 from lightning_brats.data.case import Case, Volume, read_case
+from lightning_brats.data.geometry import Box, Geometry, Resampled, rows
+from lightning_brats.data.normalisation import NORMALISATIONS, Landmarks, normalise, read_landmarks
+from lightning_brats.data.raw.steps import CHOICES, BrainSource, RawSteps, check_choice
 from lightning_brats.errors import ConfigError, DataError
 
-Normalisation = Literal["zscore", "minmax"]
-HALF_MAX = 60_000.0
-"""Normalised values are clipped to what half precision can hold."""
+__all__ = ["Geometry", "Prepared", "Preprocess"]
 
-
-@dataclass(frozen=True)
-class Geometry:
-    """Where a cropped array lies in its source file.
-
-    Args:
-        shape: (X, Y, Z) of the file.
-        affine: Voxel → RAS+ mm of the file, row by row.
-        box: First and last-plus-one voxel of the crop on each axis, after turning to RAS+.
-    """
-
-    shape: tuple[int, int, int]
-    affine: tuple[tuple[float, ...], ...]
-    box: tuple[tuple[int, int], tuple[int, int], tuple[int, int]]
-
-    @property
-    def spacing(self) -> tuple[float, float, float]:
-        """Voxel size in mm along the cropped array's axes."""
-        size = nib.affines.voxel_sizes(np.asarray(self.affine))
-        x, y, z = (float(size[int(axis)]) for axis in np.argsort(self._orientation()[:, 0]))
-        return x, y, z
-
-    def to_canonical(self, array: np.ndarray) -> np.ndarray:
-        """(..., X, Y, Z) in the file's axes → RAS+ axes."""
-        return _turn(array, self._orientation())
-
-    def restore(self, array: np.ndarray) -> np.ndarray:
-        """(..., x, y, z) on the crop → (..., X, Y, Z) on the file's grid, 0 outside the crop."""
-        orientation = self._orientation()
-        canonical = tuple(self.shape[int(axis)] for axis in np.argsort(orientation[:, 0]))
-        full = np.zeros((*array.shape[:-3], *canonical), array.dtype)
-        inside: tuple[Any, ...] = (..., *(slice(low, high) for low, high in self.box))
-        full[inside] = array
-        target = nib.orientations.axcodes2ornt("RAS")
-        return _turn(full, nib.orientations.ornt_transform(target, orientation))
-
-    def _orientation(self) -> np.ndarray:
-        return nib.orientations.io_orientation(np.asarray(self.affine))
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain types, for JSON."""
-        return asdict(self)
-
-    @classmethod
-    def from_dict(cls, data: Mapping[str, Any]) -> Geometry:
-        """Inverse of `to_dict`."""
-        x, y, z = (int(v) for v in data["shape"])
-        affine = tuple(tuple(float(v) for v in row) for row in data["affine"])
-        box = [(int(low), int(high)) for low, high in data["box"]]
-        return cls((x, y, z), affine, (box[0], box[1], box[2]))
+MOST_SPACING = 20.0
+"""mm; larger voxels hold no anatomy."""
 
 
 @dataclass(frozen=True)
@@ -83,51 +36,132 @@ class Prepared:
         image: (C, x, y, z) float16, 0 outside the brain.
         mask: (x, y, z) uint8 internal labels, or `None`.
         geometry: The way back to the file's grid.
+        warnings: What is doubtful about how the case was brought here.
     """
 
     image: np.ndarray
     mask: np.ndarray | None
     geometry: Geometry
+    warnings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class Preprocess:
-    """Crop to the brain and normalise each modality inside it.
+    """Crop to the brain and normalise each modality inside it; raw data are made comparable first.
 
     Args:
-        normalisation: `zscore` (mean 0, standard deviation 1 over brain voxels) or `minmax`
-            (brain voxels to [0, 1]).
+        normalisation: Over the brain's voxels: `zscore` (mean 0, standard deviation 1), `minmax`
+            (to [0, 1]), `percentile` (the percentiles of `clip`, 1 and 99 if not given, to 0 and 1,
+            what is beyond them cut off) or `histogram` (standardised to `landmarks`).
         clip: Lower and upper percentile of brain voxels to clip to before normalising.
         margin: Voxels kept around the brain's bounding box.
+        landmarks: Of `histogram`: modality → intensities, or the file that
+            `python -m lightning_brats.data.raw.landmarks` wrote.
+        spacing: Edge in mm of cubic voxels to resample to; `None` keeps the file's grid.
+        brain: `provided` is the case's brain mask, `nonzero` what is not 0 in some modality,
+            `extract` finds it in a head (`data/raw/brain.py` says how well). `None` takes a mask
+            where the case has one, else `nonzero`.
+        raw: Registration, denoising and bias field.
+
+    Raises:
+        ConfigError: A setting is unknown or cannot be.
     """
 
-    normalisation: Normalisation = "zscore"
+    normalisation: str = "zscore"
     clip: Sequence[float] | None = None
     margin: int = 0
+    landmarks: Landmarks | str | Path | None = None
+    spacing: float | None = None
+    brain: BrainSource | None = None
+    raw: RawSteps = field(default_factory=RawSteps)
 
     def __post_init__(self) -> None:
-        if self.normalisation not in ("zscore", "minmax"):
+        if isinstance(self.raw, Mapping):
+            object.__setattr__(self, "raw", RawSteps(**self.raw))
+        if isinstance(self.landmarks, str | Path):
+            # Their values, not their file, go with the checkpoint.
+            object.__setattr__(self, "landmarks", read_landmarks(Path(self.landmarks)))
+        if self.normalisation not in NORMALISATIONS:
             raise ConfigError(
                 f"preprocess.normalisation={self.normalisation} is unknown",
-                remedy="choose zscore or minmax",
+                remedy=f"choose {' or '.join(NORMALISATIONS)}",
+            )
+        check_choice("brain", self.brain, CHOICES["brain"])
+        if self.clip is not None and not (
+            len(self.clip) == 2 and 0 <= self.clip[0] < self.clip[1] <= 100
+        ):
+            raise ConfigError(
+                f"preprocess.clip={list(self.clip)} is not a lower and an upper percentile",
+                remedy="for example preprocess.clip=[0.5,99.5]",
+            )
+        if self.spacing is not None and not 0 < self.spacing <= MOST_SPACING:
+            raise ConfigError(
+                f"preprocess.spacing={self.spacing} is no voxel size",
+                remedy=f"give mm between 0 and {MOST_SPACING:g}, or null to keep the files' grid",
+            )
+        if self.normalisation == "histogram" and not self.landmarks:
+            raise ConfigError(
+                "preprocess.normalisation=histogram needs landmarks",
+                remedy="fit them with python -m lightning_brats.data.raw.landmarks, then "
+                "preprocess.landmarks=landmarks.json",
             )
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain types, for JSON and checkpoints."""
-        return asdict(self)
+        """Plain types, for JSON and checkpoints; what came later and is not used is left out."""
+        found = asdict(self)
+        default = asdict(Preprocess())
+        later = [entry.name for entry in fields(self)][3:]
+        return {k: v for k, v in found.items() if k not in later or v != default[k]}
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Preprocess:
-        """Inverse of `to_dict`."""
+        """Inverse of `to_dict`, also of an earlier version's."""
         return cls(**data)
+
+    def with_steps_of(self, other: Preprocess) -> Preprocess:
+        """What comes before cropping from another one; crop and intensities stay as trained."""
+        return replace(self, spacing=other.spacing, brain=other.brain, raw=other.raw)
+
+    def check(self, case: Case) -> None:
+        """What can be said of a case without reading it.
+
+        Raises:
+            DataError: It has no brain mask although one is to be provided.
+            ConfigError: There are no landmarks for a modality.
+        """
+        if self.brain == "provided" and case.brain is None:
+            raise DataError(
+                "there is no brain mask, and preprocess.brain=provided asks for one",
+                case=case.case,
+                file=case.files[0].parent,
+                remedy="name it in the table's column 'brain', or choose preprocess.brain=nonzero "
+                "(skull-stripped) or extract (whole heads)",
+            )
+        if self.normalisation == "histogram":
+            assert isinstance(self.landmarks, Mapping)
+            missing = [modality for modality in case.images if modality not in self.landmarks]
+            if missing:
+                raise ConfigError(
+                    f"there are no landmarks for {', '.join(missing)}; there are for "
+                    f"{', '.join(self.landmarks)}",
+                    case=case.case,
+                    remedy="fit them on cases with all modalities",
+                )
 
     def read(self, case: Case) -> Volume:
         """A case's files as arrays on one grid.
 
         Raises:
-            DataError: See `read_case`.
+            DataError: See `read_case`; or registration failed and that is an error.
+            ConfigError: See `check`.
         """
-        return read_case(case)
+        self.check(case)
+        if self.spacing is None and self.brain is None and self.raw == RawSteps():
+            return read_case(case)
+        # Here, because those who have prepared data need no SimpleITK.
+        from lightning_brats.data.raw.chain import read_raw
+
+        return read_raw(case, self.spacing, self.brain, self.raw)
 
     def __call__(self, case: Case, volume: Volume) -> Prepared:
         """Prepare what `read` gave.
@@ -135,9 +169,7 @@ class Preprocess:
         Raises:
             DataError: The brain is empty, or a modality has one value throughout it.
         """
-        shape = volume.image.shape[1:]
-        affine = tuple(tuple(float(v) for v in row) for row in volume.affine)
-        whole = Geometry((shape[0], shape[1], shape[2]), affine, ((0, 0), (0, 0), (0, 0)))
+        whole = _whole(volume)
         brain = whole.to_canonical(volume.brain)
         box = self._box(case, brain)
         crop = tuple(slice(low, high) for low, high in box)
@@ -149,11 +181,9 @@ class Preprocess:
         mask = None
         if volume.mask is not None:
             mask = np.ascontiguousarray(whole.to_canonical(volume.mask)[crop])
-        return Prepared(out, mask, Geometry(whole.shape, affine, box))
+        return Prepared(out, mask, _geometry(volume, whole, box), volume.warnings)
 
-    def _box(
-        self, case: Case, brain: np.ndarray
-    ) -> tuple[tuple[int, int], tuple[int, int], tuple[int, int]]:
+    def _box(self, case: Case, brain: np.ndarray) -> Box:
         box = []
         for axis in range(3):
             others = tuple(other for other in range(3) if other != axis)
@@ -177,18 +207,19 @@ class Preprocess:
                 file=case.images[modality].path,
                 remedy="restore the image, or exclude the case",
             )
-        if self.clip is not None:
-            values = np.clip(values, *np.percentile(values, list(self.clip)))
-        if self.normalisation == "minmax":
-            return (values - values.min()) / (values.max() - values.min())
-        centred = values - values.mean(dtype=np.float64)
-        scaled = centred / max(float(values.std(dtype=np.float64)), np.finfo(np.float32).tiny)
-        return np.clip(scaled, -HALF_MAX, HALF_MAX)
+        marks = self.landmarks[modality] if isinstance(self.landmarks, Mapping) else None
+        return normalise(values, self.normalisation, self.clip, marks)
 
 
-def _turn(array: np.ndarray, orientation: np.ndarray) -> np.ndarray:
-    """Permute and flip the last three axes (`nibabel` works on the first three)."""
-    lead = array.ndim - 3
-    moved = np.moveaxis(array, range(lead), range(-lead, 0)) if lead else array
-    turned = nib.orientations.apply_orientation(moved, orientation)
-    return np.moveaxis(turned, range(-lead, 0), range(lead)) if lead else turned
+def _whole(volume: Volume) -> Geometry:
+    """The volume's own grid, uncropped."""
+    x, y, z = volume.image.shape[1:]
+    return Geometry((x, y, z), rows(volume.affine), ((0, 0), (0, 0), (0, 0)))
+
+
+def _geometry(volume: Volume, whole: Geometry, box: Box) -> Geometry:
+    native = volume.native
+    if native is None:
+        return Geometry(whole.shape, whole.affine, box)
+    resampled = Resampled(whole.shape, rows(native.world @ volume.affine))
+    return Geometry(native.shape, rows(native.affine), box, resampled)

@@ -10,8 +10,8 @@ import torchio as tio
 from scipy import ndimage
 from torch.nn import functional as F
 
-from lightning_brats.data import transforms as own
 from lightning_brats.augment import separable
+from lightning_brats.data import transforms as own
 
 SHAPE = (13, 10, 8)
 RANDOM = [
