@@ -4,6 +4,9 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+# The benchmarks' peers want older versions of some packages: they get an environment of their own.
+BENCH := .venv-bench
+BENCH_STAMP := $(BENCH)/.installed
 
 .PHONY: help run test test-all lint bench clean
 
@@ -24,15 +27,27 @@ lint: $(STAMP)  ## ruff and mypy
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-bench: $(STAMP)  ## every benchmark against its peer (installs the peers; long; run nothing beside it)
-	$(BIN)/python -m pip install --quiet --constraint requirements.lock --editable '.[bench]'
-	@for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done
+bench: $(BENCH_STAMP)  ## every benchmark against its peer (installs the peers; long; run nothing beside it)
+	@for script in benchmarks/[a-z]*.py; do echo "== $$script"; $(BENCH)/bin/python $$script || exit 1; done
 
-clean:  ## remove the environment
-	rm -rf $(VENV)
+clean:  ## remove the environments
+	rm -rf $(VENV) $(BENCH)
+
+NEW_PYTHON := $(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.11")'
 
 $(STAMP): pyproject.toml requirements.lock
-	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.11")'
+	$(NEW_PYTHON)
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --constraint requirements.lock --editable '.[dev]'
+	@touch $@
+
+# As in the lock, but for packages of which panoptica wants older versions.
+OLDER := connected-components-3d|numpy|pandas|plotly|rich
+$(BENCH_STAMP): pyproject.toml requirements.lock
+	$(NEW_PYTHON)
+	test -x $(BENCH)/bin/python || $(PYTHON) -m venv $(BENCH)
+	grep -vE '^($(OLDER))==' requirements.lock > $(BENCH)/constraints.txt
+	$(BENCH)/bin/python -m pip install --quiet --constraint $(BENCH)/constraints.txt --editable '.[bench]'
+	# A peer brings torchvision, which needs torch's CUDA build; nothing here needs it.
+	$(BENCH)/bin/python -c 'import torchvision' 2>/dev/null || $(BENCH)/bin/python -m pip uninstall --quiet --yes torchvision
 	@touch $@

@@ -1,14 +1,20 @@
-"""Whole-volume prediction beside MONAI's, and nnU-Net's where it is installed.
+"""Whole-volume prediction beside MONAI's sliding window and nnU-Net's predictor.
 
-    python benchmarks/inference.py            # 240×240×155, windows of 128³: minutes on two cores
+    python benchmarks/inference.py            # 240×240×155, windows of 128³: half an hour
     python benchmarks/inference.py --quick    # half the edge: an eighth of the work
 
-All run one network with the same window, overlap, weights and flips, in one process with the same
-threads. The volume is a made-up skull-stripped head: an ellipsoid of texture with a nested tumour,
-zeros around it. It is predicted twice. Whole, as it comes from its files, our windows lie on the
-brain's box and theirs everywhere; the results differ as the windows do. Cut to the box, as our and
-nnU-Net's preprocessing leave it, all windows are the same, and so must be the results: the last
-line compares this.
+All run one network with the same window, overlap, weights and flips, each in a process of its own
+with the same threads, in turn; medians are compared. The network is MONAI's DynUNet, nnU-Net's
+architecture in torch's own layers (`--network unet`: ours, whose layers are faster on CPUs for all
+three). Each runs in float32 and, where the processor computes it, in bfloat16. nnU-Net's predictor
+has no bfloat16 on CPUs, MONAI leaves precision to its caller: for both the network is wrapped in
+autocast here, so that a line compares like with like.
+
+The volume is a made-up skull-stripped head: an ellipsoid of texture with a nested tumour, zeros
+around it. It is predicted twice. Whole, as it comes from its files: ours visits the brain's box,
+theirs visit everything, and results differ where windows do. Cut to the box, as our and nnU-Net's
+preprocessing leave it: all windows are the same, and so must be the results. nnU-Net sums in half
+precision, with weights down to 6e-8, which shows towards the box's corners.
 
 Shapes: `C` modalities, `K` regions, `X Y Z` space.
 """
@@ -16,23 +22,35 @@ Shapes: `C` modalities, `K` regions, `X Y Z` space.
 from __future__ import annotations
 
 import argparse
+import importlib.metadata
+import importlib.util
 import itertools
 import json
-import time
-from collections.abc import Callable, Sequence
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from types import SimpleNamespace
 
 import torch
+from _alone import Cost, measure
 from monai.inferers import sliding_window_inference
+from monai.networks.nets import DynUNet
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from lightning_brats.inference import SlidingWindow
 from lightning_brats.inference.grid import brain_box
+from lightning_brats.inference.precision import compute_type
 from lightning_brats.models import UNet
 
-Method = Callable[[Tensor], Tensor]
+Method = Callable[[Path], None]
+NORM = ("INSTANCE", {"affine": True})
+ACT = ("leakyrelu", {"inplace": True, "negative_slope": 0.01})
 AXES = [axes for n in range(4) for axes in itertools.combinations((-3, -2, -1), n)]
+STEPS = 60
+"""Of training: enough that probabilities are not all about a half."""
+LARGEST_DIFFERENCE = 1e-3
+"""Mean |Δp| to MONAI on the brain's box above which results would not be the same."""
 
 
 def ellipsoid(shape: Sequence[int], centre: Sequence[float], radii: Sequence[float]) -> Tensor:
@@ -69,104 +87,190 @@ def trained(net: nn.Module, shape: Sequence[int], steps: int) -> nn.Module:
     return net.eval()
 
 
-def monai_method(net: nn.Module, patch: Sequence[int], flips: bool) -> Method:
+def network(name: str) -> nn.Module:
+    """Four stages of 16 to 128 channels, for four modalities and three regions."""
+    if name == "unet":
+        return UNet(4, 3, size="small")
+    strides = (1, 2, 2, 2)
+    return DynUNet(
+        3, 4, 3, (3,) * 4, strides, strides[1:], (16, 32, 64, 128), norm_name=NORM, act_name=ACT
+    )
+
+
+class Autocast(nn.Module):
+    """A network in bfloat16 whose logits come as float32: for peers that leave it to the caller."""
+
+    def __init__(self, net: nn.Module) -> None:
+        super().__init__()
+        self.net = net
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Logits."""
+        with torch.autocast("cpu", torch.bfloat16):
+            return self.net(x).float()
+
+
+def loaded(folder: Path, threads: int) -> tuple[nn.Module, Tensor]:
+    """The network and the volume that all share."""
+    torch.set_num_threads(threads)
+    stored = torch.load(folder / "net.pt", weights_only=True)
+    net = network(stored["name"])
+    net.load_state_dict(stored["weights"])
+    return net.eval(), torch.load(folder / "image.pt", weights_only=True)
+
+
+def ours(folder: Path, patch: Sequence[int], flips: bool, precision: str, threads: int) -> Method:
+    """The suite's sliding window."""
+    net, image = loaded(folder, threads)
+    window = SlidingWindow(patch, tta="flips" if flips else "none", precision=precision)
+    return lambda path: torch.save(window(net, image, "regions"), path)
+
+
+def monai(folder: Path, patch: Sequence[int], flips: bool, precision: str, threads: int) -> Method:
     """MONAI's sliding window; flips inside the window, as nnU-Net does them."""
+    net, image = loaded(folder, threads)
+    net = Autocast(net) if precision == "bf16" else net
 
     def predict(window: Tensor) -> Tensor:
         return sum(net(window.flip(a)).flip(a) for a in AXES) / len(AXES) if flips else net(window)
 
     @torch.inference_mode()
-    def run(image: Tensor) -> Tensor:
+    def run(path: Path) -> None:
         out = sliding_window_inference(image[None], patch, 1, predict, 0.5, mode="gaussian")
-        return out[0].sigmoid()
+        torch.save(out[0].sigmoid(), path)
 
     return run
 
 
-def nnunet_method(net: nn.Module, patch: Sequence[int], flips: bool) -> Method | None:
-    """nnU-Net's predictor around our network, or `None` where it is not installed."""
-    try:
-        from nnunetv2.inference.predict_from_raw_data import nnUNetPredictor
-    except ImportError:
-        return None
+def nnunet(folder: Path, patch: Sequence[int], flips: bool, precision: str, threads: int) -> Method:
+    """nnU-Net's predictor around our network."""
+    from nnunetv2.inference.predict_from_raw_data import nnUNetPredictor
+
+    net, image = loaded(folder, threads)
     predictor = nnUNetPredictor(
-        0.5, use_mirroring=flips, device=torch.device("cpu"), allow_tqdm=False
+        0.5,
+        use_mirroring=flips,
+        perform_everything_on_device=False,
+        device=torch.device("cpu"),
+        allow_tqdm=False,
     )
-    predictor.network = net
+    predictor.network = Autocast(net) if precision == "bf16" else net
     predictor.allowed_mirroring_axes = (0, 1, 2)
     predictor.configuration_manager = SimpleNamespace(patch_size=list(patch))
     predictor.label_manager = SimpleNamespace(num_segmentation_heads=3)
 
-    def run(image: Tensor) -> Tensor:
-        return predictor.predict_sliding_window_return_logits(image).float().sigmoid()
+    def run(path: Path) -> None:
+        logits = predictor.predict_sliding_window_return_logits(image)
+        torch.save(logits.float().sigmoid(), path)
 
     return run
 
 
-def ours(net: nn.Module, patch: Sequence[int], flips: bool, precision: str) -> Method:
-    """The suite's sliding window."""
-    window = SlidingWindow(patch, tta="flips" if flips else "none", precision=precision)
-    return lambda image: window(net, image, "regions")
+METHODS = {"ours": ours, "MONAI": monai, "nnU-Net": nnunet}
 
 
-def clock(method: Method, image: Tensor, repeats: int) -> tuple[float, Tensor]:
-    """Best time in seconds, and the result."""
-    times = []
-    for _ in range(repeats):
-        start = time.perf_counter()
-        result = method(image)
-        times.append(time.perf_counter() - start)
-    return min(times), result
+def compare(
+    title: str,
+    image: Tensor,
+    brain: Tensor,
+    precisions: Sequence[str],
+    net: nn.Module,
+    args: argparse.Namespace,
+) -> dict[tuple[str, str], tuple[Cost, Tensor]]:
+    """Measure everybody on one volume and print a table.
+
+    Returns:
+        (Name, precision) → cost, and probabilities (K, X, Y, Z).
+    """
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        stored = {"name": args.network, "weights": net.state_dict()}
+        torch.save(stored, folder / "net.pt")
+        torch.save(image.contiguous(), folder / "image.pt")
+        peers = {k: v for k, v in METHODS.items() if k != "nnU-Net" or has_nnunet()}
+        found = {}
+        for precision in precisions:
+            given = (folder, args.patch, args.flips, precision, args.threads)
+            outputs = {peer: folder / f"{peer}.pt" for peer in peers}
+            costs = measure(
+                {peer: (factory, given) for peer, factory in peers.items()},
+                {peer: (path,) for peer, path in outputs.items()},
+                args.repeats,
+            )
+            for peer, path in outputs.items():
+                found[peer, precision] = costs[peer], torch.load(path, weights_only=True)
+    print(f"{title}, {'×'.join(map(str, brain.shape))}")
+    print(f"  {'':16}{'median s':>10}{'memory MiB':>12}{'mean |Δp|':>12}{'max |Δp|':>10}")
+    for (peer, precision), (cost, p) in found.items():
+        gap = difference(p, found["ours", precision][1], brain)
+        figures = f"{cost.median:10.2f}{cost.peak_mb:12.0f}{gap.mean():12.1e}{gap.max():10.1e}"
+        print(f"  {peer + ', ' + precision:16}{figures}")
+    return found
+
+
+def difference(first: Tensor, second: Tensor, brain: Tensor) -> Tensor:
+    """|Δp| of the brain's voxels."""
+    return (first - second)[:, brain].abs()
+
+
+def has_nnunet() -> bool:
+    """Is it installed?"""
+    return importlib.util.find_spec("nnunetv2") is not None
+
+
+def record(title: str, found: Mapping[tuple[str, str], tuple[Cost, Tensor]], brain: Tensor) -> None:
+    """Print a line of JSON for each peer and precision."""
+    for (peer, precision), (cost, p) in found.items():
+        if peer == "ours":
+            continue
+        own, q = found["ours", precision]
+        line = {
+            "benchmark": f"inference: {title}, both {precision}, beside {peer}",
+            "ours": round(own.median, 2),
+            "peer": round(cost.median, 2),
+            "ratio": round(cost.median / own.median, 2),
+            "unit": "s/volume",
+            "ours_mib": round(own.peak_mb),
+            "peer_mib": round(cost.peak_mb),
+            "mean_difference": float(difference(p, q, brain).mean()),
+        }
+        print(json.dumps(line))
 
 
 def main() -> None:
-    """Run all and print a table; the last line is JSON."""
+    """Run all and print the tables; then a JSON line a comparison."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="half the edge")
+    parser.add_argument("--network", choices=("dynunet", "unet"), default="dynunet")
     parser.add_argument("--flips", action="store_true", help="average over 8 mirror images")
-    parser.add_argument("--repeats", type=int, default=1, help="the best time of so many counts")
+    parser.add_argument("--repeats", type=int, default=3, help="the median of so many counts")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     args = parser.parse_args()
     torch.manual_seed(0)
     torch.set_num_threads(args.threads)
-    shape, patch = ((120, 120, 78), (64,) * 3) if args.quick else ((240, 240, 155), (128,) * 3)
-    net = trained(UNet(4, 3, size="small"), (120, 120, 78), 20)
-    image, brain, _ = head(shape)
-    box = brain_box(brain, patch)
-    methods = {
-        "MONAI": monai_method(net, patch, args.flips),
-        "nnU-Net": nnunet_method(net, patch, args.flips),
-        "ours, float32": ours(net, patch, args.flips, "32"),
-        "ours": ours(net, patch, args.flips, "auto"),
-    }
-    print(f"{args.threads} threads, volume {shape}, windows {patch}, flips {args.flips}")
-    print(f"{'':16}{'seconds':>9}{'speed':>8}{'mean |Δp|':>12}{'max |Δp|':>10}")
-    for method in filter(None, methods.values()):
-        method(image[:, *(slice(size) for size in patch)])  # warm up
-    for title, part, within in (
-        ("whole volume", image, brain),
-        ("brain box", image[:, *box], brain[box]),
-    ):
-        print(title)
-        found = {
-            name: clock(method, part, args.repeats) for name, method in methods.items() if method
-        }
-        peer_seconds, peer = found["MONAI"]
-        for name, (seconds, p) in found.items():
-            gap = (p - peer)[:, within].abs()
-            print(
-                f"  {name:14}{seconds:9.2f}{peer_seconds / seconds:7.2f}×"
-                f"{gap.mean():12.2e}{gap.max():10.1e}"
-            )
-    record = {
-        "benchmark": "inference",
-        "ours": round(found["ours"][0], 3),
-        "peer": round(peer_seconds, 3),
-        "ratio": round(peer_seconds / found["ours"][0], 2),
-        "unit": "s/volume",
-        "mean_difference": float(gap.mean()),
-    }
-    print(json.dumps(record))
+    args.patch = (64,) * 3 if args.quick else (128,) * 3
+    net = trained(network(args.network), (120, 120, 78), STEPS)
+    image, brain, _ = head((120, 120, 78) if args.quick else (240, 240, 155))
+    box = brain_box(brain, args.patch)
+    native = compute_type("auto", torch.device("cpu")) == torch.bfloat16
+    precisions = ["32", "bf16"] if native else ["32"]
+    peers = ["monai", "nnunetv2"] if has_nnunet() else ["monai"]
+    versions = ", ".join(f"{name} {importlib.metadata.version(name)}" for name in peers)
+    print(
+        f"{args.network}, {args.threads} threads, windows {args.patch}, flips {args.flips}; "
+        f"{versions}"
+    )
+    if not native:
+        print("bfloat16 left out: this processor only emulates it")
+    parts = {"whole volume": (image, brain), "brain box": (image[:, *box], brain[box])}
+    found = {title: compare(title, *part, precisions, net, args) for title, part in parts.items()}
+    for title, results in found.items():
+        record(title, results, parts[title][1])
+    for precision in precisions:
+        (_, p), (_, q) = (found["brain box"][name, precision] for name in ("ours", "MONAI"))
+        gap = difference(p, q, brain[box]).mean()
+        if gap > LARGEST_DIFFERENCE:
+            raise SystemExit(f"ours and MONAI's {precision} differ by {gap:.1e} in probability")
 
 
 if __name__ == "__main__":
