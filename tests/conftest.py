@@ -13,6 +13,13 @@ import torch
 
 from lightning_brats.data.case import Case, ImageRef
 from lightning_brats.labels import MODALITIES, SCHEMES, LabelScheme
+from lightning_brats.parallel import cores
+
+
+def pytest_xdist_auto_num_workers() -> int:
+    """Processes of the test run: one for each core that this process may use."""
+    return min(cores(), 8)
+
 
 torch.set_num_threads(1)  # tiny tensors: more threads only wait for each other
 LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
