@@ -265,7 +265,7 @@ def write_mask(path: Path, labels: np.ndarray, affine: np.ndarray, scheme: Label
 def _read_image(ref: ImageRef, case: str) -> tuple[np.ndarray, np.ndarray]:
     if ref.slices:
         # Here, because SimpleITK is not needed by those who have NIfTI.
-        from lightning_brats.data.raw.dicom import read_series
+        from lightning_brats.data.raw.slices import read_series
 
         return read_series(ref.slices, case)
     return read_nifti(ref.path, case)

@@ -19,14 +19,9 @@ import SimpleITK as sitk
 from edt import edt
 
 from lightning_brats.data.raw.atlas import template, template_brain
-from lightning_brats.data.raw.registration import (
-    FINEST,
-    POOR_ATLAS,
-    Alignment,
-    coarse,
-    foreground,
-    register,
-)
+from lightning_brats.data.raw.coarse import FINEST, coarse, foreground
+from lightning_brats.data.raw.quality import POOR_ATLAS
+from lightning_brats.data.raw.registration import Alignment, register
 from lightning_brats.data.raw.scan import Scan, one_thread, to_transform
 
 WIDTH = (2.5, 5.0)

@@ -17,7 +17,8 @@ from lightning_brats.data.raw.atlas import template
 from lightning_brats.data.raw.brain import extract_brain
 from lightning_brats.data.raw.exam import Exam, Labels, Shape, centre_of, isotropic, read_exam
 from lightning_brats.data.raw.intensity import correct_bias, denoise
-from lightning_brats.data.raw.registration import POOR_ATLAS, register
+from lightning_brats.data.raw.quality import POOR_ATLAS
+from lightning_brats.data.raw.registration import register
 from lightning_brats.data.raw.scan import Scan, bring, one_thread
 from lightning_brats.data.raw.steps import BrainSource, RawSteps
 from lightning_brats.errors import DataError

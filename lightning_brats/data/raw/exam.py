@@ -15,7 +15,8 @@ import numpy as np
 from lightning_brats.data.case import AFFINE_TOLERANCE, Case, read_images, read_mask, read_nifti
 from lightning_brats.data.geometry import interpolate_labels
 from lightning_brats.data.raw.intensity import denoise
-from lightning_brats.data.raw.registration import POOR, Alignment, register
+from lightning_brats.data.raw.quality import POOR
+from lightning_brats.data.raw.registration import Alignment, register
 from lightning_brats.data.raw.scan import Scan
 from lightning_brats.data.raw.steps import RawSteps
 from lightning_brats.errors import ConfigError, DataError

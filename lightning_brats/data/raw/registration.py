@@ -1,4 +1,4 @@
-"""Linear registration by mutual information, and how to tell that it failed.
+"""Linear registration by mutual information.
 
 Mattes' mutual information (Mattes et al., IEEE TMI 2003) over three resolutions, by SimpleITK
 (Lowekamp et al., Front. Neuroinform. 2013). The start is the best of a coarse search, because the
@@ -17,18 +17,14 @@ from typing import Literal
 import numpy as np
 import SimpleITK as sitk
 
-from lightning_brats.data.raw.scan import Scan, one_thread, to_matrix, to_transform
+from lightning_brats.data.raw.coarse import FINEST, coarse, foreground
+from lightning_brats.data.raw.quality import quality
+from lightning_brats.data.raw.scan import Scan, one_thread, to_matrix
 
 Kind = Literal["rigid", "affine"]
 
-FINEST = 2.0
-"""Voxel size in mm that is registered at; made-up heads of 1 mm came to within 0.2 mm so."""
-
 LEVELS = ((4, 4.0), (2, 2.0), (1, 0.0))
 """Shrink factor and smoothing in mm of each resolution."""
-
-LEAST = 500
-"""Voxels that two scans must share for their quality to be measured."""
 
 BINS, SHARE, SEED = 32, 0.15, 7
 """Histogram bins of the metric, share of voxels it samples, and the seed they are drawn with."""
@@ -45,22 +41,6 @@ TURN = 15.0
 MARGIN = 6.0
 """The metric is taken within so many mm of what is registered to: empty air tells nothing."""
 
-RIM = 6.0
-"""mm of the common foreground's rim that do not count for the quality: all heads are round."""
-
-BLUR = 2.0
-"""Standard deviation in mm that gradients are taken at."""
-
-POOR = 0.47
-"""Quality below which two scans of one head are not well registered. Right ones, of made-up heads
-and real stripped brains, noise, slabs and slices of 6 mm among them, had 0.57 to 0.95; another
-patient's scan, one upside down and noise 0.33 to 0.40. A few mm off is seen in part (5 mm: 0.43 to
-0.55)."""
-
-POOR_ATLAS = 0.39
-"""The same against an atlas, which is another head: right ones had 0.41 and more, wrong ones 0.38
-at most."""
-
 
 @dataclass(frozen=True)
 class Alignment:
@@ -68,9 +48,7 @@ class Alignment:
 
     Args:
         matrix: (4, 4) world of the fixed scan → world of the moving one.
-        quality: How parallel their gradients run (normalised gradient fields, Haber & Modersitzki,
-            MICCAI 2006): mean squared cosine, which is 1/3 by chance and 1 where edges coincide,
-            whatever the contrasts.
+        quality: See `quality.quality`; 1/3 by chance, 1 at best.
     """
 
     matrix: np.ndarray
@@ -99,71 +77,6 @@ def register(fixed: Scan, moving: Scan, kind: Kind = "rigid") -> Alignment:
             _optimise(still, moved, mask, found, LEVELS[1:])
         matrix = to_matrix(found)
         return Alignment(matrix, quality(still, moved, matrix))
-
-
-def quality(fixed: sitk.Image, moving: sitk.Image, matrix: np.ndarray) -> float:
-    """See `Alignment`.
-
-    Args:
-        fixed: Image of `coarse`.
-        moving: Another one.
-        matrix: World of the first → world of the second.
-    """
-    transform = to_transform(matrix)
-    brought = sitk.Resample(moving, fixed, transform, sitk.sitkLinear, 0.0)
-    there = sitk.Resample(foreground(moving), fixed, transform, sitk.sitkNearestNeighbor, 0)
-    both = sitk.BinaryErode(sitk.And(foreground(fixed), there), [round(RIM / FINEST)] * 3)
-    inside = sitk.GetArrayViewFromImage(both) > 0
-    if inside.sum() < LEAST:
-        return 0.0
-    first, second = (
-        sitk.GetArrayFromImage(sitk.GradientRecursiveGaussian(image, BLUR))[inside]
-        for image in (fixed, brought)
-    )
-    lengths = [np.linalg.norm(gradient, axis=1) for gradient in (first, second)]
-    # Flat places have a direction by noise alone; the steepest tenth shall not decide alone.
-    weight = np.prod([np.minimum(one, np.quantile(one, 0.9)) for one in lengths], axis=0)
-    squares = (first * second).sum(1) ** 2 / np.maximum(np.prod(lengths, axis=0), 1e-12) ** 2
-    return float((weight * squares).sum() / max(float(weight.sum()), 1e-12))
-
-
-def coarse(scan: Scan) -> sitk.Image:
-    """The scan at `FINEST` mm, without its extreme values, nowhere below 0."""
-    sample = scan.data[::2, ::2, ::2]
-    sample = sample[sample != 0] if (sample == 0).mean() > 0.1 else sample.ravel()
-    low, high = np.percentile(sample, [0.1, 99.5]) if sample.size else (0.0, 0.0)
-    data = np.minimum(scan.data, high)
-    if low < 0:
-        # Normalised already: what surrounds the brain must be darker than it, not of its mean.
-        data = np.where(scan.data == 0, 0, np.maximum(data - low, 0))
-    image = Scan(np.maximum(data, 0), scan.affine).to_sitk()
-    factors = [max(1, int(FINEST / size + 0.1)) for size in image.GetSpacing()]
-    factors = [min(f, n) for f, n in zip(factors, image.GetSize(), strict=True)]
-    image = sitk.BinShrink(image, factors)
-    extent = np.multiply(image.GetSize(), image.GetSpacing())
-    size = [max(LEVELS[0][0], round(length / FINEST)) for length in extent]
-    # The first voxel's outer corner stays where it is.
-    half = (FINEST - np.asarray(image.GetSpacing())) / 2
-    direction = np.asarray(image.GetDirection()).reshape(3, 3)
-    origin = np.asarray(image.GetOrigin()) + direction @ half
-    return sitk.Resample(
-        image,
-        size,
-        sitk.Transform(),
-        sitk.sitkLinear,
-        origin.tolist(),
-        [FINEST] * 3,
-        image.GetDirection(),
-        0.0,
-    )
-
-
-def foreground(image: sitk.Image) -> sitk.Image:
-    """Head, or the brain where the skull is stripped off, by Otsu's threshold (1979)."""
-    zero = sitk.GetArrayViewFromImage(image) == 0
-    if zero.mean() > 0.3:  # stripped: air is never so evenly 0
-        return sitk.Cast(sitk.NotEqual(image, 0), sitk.sitkUInt8)
-    return sitk.OtsuThreshold(image, 0, 1, 128)
 
 
 def _surroundings(image: sitk.Image) -> sitk.Image:

@@ -36,7 +36,8 @@ class RawSteps:
             voxels) or `nlm` (non-local means; its filtering in noise levels).
         strength: Of `denoise`.
         bias: `n4` corrects the bias field inside the brain.
-        on_poor_registration: `flag` goes on and says so in the case's warnings, `error` stops.
+        on_poor_registration: What to do where a registration or the brain extraction cannot be
+            trusted: `flag` goes on and says so in the case's warnings, `error` stops.
     """
 
     center: str = "t1c"

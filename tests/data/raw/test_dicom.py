@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from made_scans import CLINICAL, grid, motion, sample, write_series
 
-from lightning_brats.data.raw.dicom import find_series, holds_dicom, read_series
+from lightning_brats.data.raw.dicom import find_series, holds_dicom
+from lightning_brats.data.raw.slices import read_series
 from lightning_brats.errors import DataError
 
 SPACING = (4.0, 5.0, 6.0)

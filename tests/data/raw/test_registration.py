@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from made_scans import STILL, grid, head_points, motion, sample, size
 
-from lightning_brats.data.raw.registration import POOR, register
+from lightning_brats.data.raw.quality import POOR
+from lightning_brats.data.raw.registration import register
 from lightning_brats.data.raw.scan import Scan, bring, to_matrix, to_transform
 
 SPACING = (2.5, 2.5, 2.5)
