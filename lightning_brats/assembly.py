@@ -5,14 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytorch_lightning as pl
+import torch
 from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning.callbacks import EarlyStopping, ModelCheckpoint
 
 from lightning_brats import runs, tracking
 from lightning_brats.callbacks import (
     AveragedWeights,
+    CompiledNetwork,
     EpochTable,
     Pace,
     RandomState,
@@ -25,17 +26,24 @@ from lightning_brats.data.cohorts import check_same_tissues
 from lightning_brats.data.datamodule import BratsDataModule
 from lightning_brats.data.sources import CaseSource
 from lightning_brats.data.splits import Split
-from lightning_brats.data.transforms import Chain, works_on_device
 from lightning_brats.errors import ConfigError
-from lightning_brats.labels import TISSUES, LabelScheme
-from lightning_brats.losses import foreground_weights
-from lightning_brats.machine import Machine, choose
+from lightning_brats.labels import LabelScheme
 from lightning_brats.parts import build, plain
 from lightning_brats.prediction import context
 from lightning_brats.preparation import cache_root, find_source
 from lightning_brats.task import SegmentationTask
 
-OURS = ("threads", "deep_supervision", "patience", "ema", "max_skipped")
+OURS = (
+    "threads",
+    "deep_supervision",
+    "patience",
+    "ema",
+    "max_skipped",
+    "compile",
+    "recompute",
+    "tf32",
+    "auto_fit",
+)
 """Keys of the trainer group that are not arguments of Lightning's Trainer."""
 
 
@@ -53,72 +61,59 @@ def build_data(cfg: DictConfig, source: CaseSource, split: Split) -> BratsDataMo
         source=source,
         preprocess=build(cfg.preprocess),
         split=split,
-        transform=build(cfg.augmentation),
+        transform=build(with_dropout(plain(cfg.augmentation), cfg.modality_dropout)),
         cache=cache_root(cfg),
         seed=cfg.seed,
     )
 
 
-def resolve(cfg: DictConfig, machine: Machine, data: BratsDataModule) -> DictConfig:
-    """Replace every `auto` by what fits the machine and the data."""
-    cfg = cfg.copy()
-    OmegaConf.resolve(cfg)
-    OmegaConf.set_struct(cfg, True)
-    devices = cfg.trainer.devices if isinstance(cfg.trainer.devices, int) else 1
-    shape = data.typical_shape()
-    best = choose(machine, max(devices, 1), shape, cfg.model.get("spatial_dims", 3))
-    for group, keys in (
-        (cfg.queue, ("patch_size", "batch_size", "workers")),
-        (cfg.trainer, ("precision", "threads")),
-    ):
-        for key in keys:
-            if group[key] == "auto":
-                value = getattr(best, key)
-                group[key] = list(value) if isinstance(value, tuple) else value
-    _check_dimensions(cfg)
-    _place_augmentation(cfg, machine, data)
-    _weight_classes(cfg, data)
-    if cfg.inference.patch_size == "auto":
-        cfg.inference.patch_size = cfg.queue.patch_size
-    return cfg
+def with_dropout(augmentation: dict[str, Any], share: float) -> dict[str, Any]:
+    """The configuration of an augmentation that takes modalities away at its end.
+
+    Args:
+        augmentation: With `_target_`.
+        share: Probability that a modality goes; 0 leaves the augmentation as it is.
+
+    Raises:
+        ConfigError: The share is no probability below 1.
+    """
+    if not 0 <= share < 1:
+        raise ConfigError(f"modality_dropout={share}: must be at least 0 and less than 1")
+    if not share:
+        return augmentation
+    given = augmentation.get("transforms", [])
+    steps = list(given.values() if isinstance(given, dict) else given)
+    dropout = {
+        "_target_": "lightning_brats.data.transforms.RandomModalityDropout",
+        "p_per_channel": share,
+    }
+    target = "lightning_brats.data.transforms.chain"
+    return augmentation | {"_target_": target, "transforms": [*steps, dropout]}
 
 
-def _place_augmentation(cfg: DictConfig, machine: Machine, data: BratsDataModule) -> None:
-    """Decide where patches are augmented, and tell the transforms."""
-    if isinstance(data.transform, Chain) and "device" in cfg.augmentation:
-        cuda = bool(machine.gpus) and cfg.trainer.accelerator in ("auto", "gpu", "cuda")
-        on_device = works_on_device(data.transform, cuda, cfg.queue.margin)
-        data.transform.device = cfg.augmentation.device = on_device
-
-
-def _check_dimensions(cfg: DictConfig) -> None:
-    dims, patch = cfg.model.get("spatial_dims"), list(cfg.queue.patch_size)
-    if dims is not None and (dims == 2) != (1 in patch):
-        raise ConfigError(
-            f"a {dims}-D network cannot train on patches of {patch}",
-            remedy="queue=slices goes with model.spatial_dims=2; without both, all is 3-D",
-        )
-
-
-def _weight_classes(cfg: DictConfig, data: BratsDataModule) -> None:
-    """Replace `foreground: auto` of the loss, or of its terms, by weights from training voxels."""
-    parts = [cfg.loss, *(term for term in cfg.loss.get("terms", []) if OmegaConf.is_dict(term))]
-    wanting = [part for part in parts if part.get("foreground") == "auto"]
-    if not wanting:
-        return
-    scheme = data.source.scheme
-    voxels = np.zeros(len(TISSUES), np.int64)
-    for entry in data.entries("train"):
-        labelled = np.array(entry.meta["voxels"])  # of the labels from 1 on
-        voxels += [np.prod(entry.shape) - labelled.sum(), *labelled]
-    if cfg.head == "labels":  # one weight a class of the network
-        voxels = voxels[: _outputs(cfg.head, scheme)]
-    for part in wanting:
-        part.foreground = foreground_weights(voxels.tolist(), cfg.head, scheme.regions)
-
-
-def _outputs(head: str, scheme: LabelScheme) -> int:
+def outputs(head: str, scheme: LabelScheme) -> int:
+    """Channels that a network of this head has to give."""
     return len(scheme.regions) if head == "regions" else 1 + max(scheme.codes.values())
+
+
+def network_config(cfg: DictConfig, source: CaseSource) -> dict[str, Any]:
+    """Configuration of the network for the data at hand.
+
+    Raises:
+        ConfigError: Deep supervision of a network that has none.
+    """
+    net = plain(cfg.model) | {
+        "in_channels": len(source.modalities),
+        "out_channels": outputs(cfg.head, source.scheme),
+    }
+    if cfg.trainer.deep_supervision:
+        if "deep_supervision" not in net:
+            raise ConfigError(
+                f"the model '{cfg.model_name}' has no deep supervision",
+                remedy="trainer.deep_supervision=false, or another model",
+            )
+        net["deep_supervision"] = True
+    return net
 
 
 def build_task(cfg: DictConfig, source: CaseSource, data: BratsDataModule) -> SegmentationTask:
@@ -129,17 +124,7 @@ def build_task(cfg: DictConfig, source: CaseSource, data: BratsDataModule) -> Se
     """
     regions = source.scheme.regions
     loss, deep = plain(cfg.loss), cfg.trainer.deep_supervision
-    net = plain(cfg.model) | {
-        "in_channels": len(source.modalities),
-        "out_channels": _outputs(cfg.head, source.scheme),
-    }
-    if deep:
-        if "deep_supervision" not in net:
-            raise ConfigError(
-                f"the model '{cfg.model_name}' has no deep supervision",
-                remedy="trainer.deep_supervision=false, or another model",
-            )
-        net["deep_supervision"] = True
+    net = network_config(cfg, source)
     if OmegaConf.is_list(deep):
         loss = {
             "_target_": "lightning_brats.losses.deeply_supervised",
@@ -155,7 +140,10 @@ def build_task(cfg: DictConfig, source: CaseSource, data: BratsDataModule) -> Se
         scheduler=plain(cfg.scheduler),
         inference=plain(cfg.inference),
         context=context(source, data.preprocess)
-        | {"postprocess": plain(cfg.postprocess.get("base", cfg.postprocess))},
+        | {
+            "postprocess": plain(cfg.postprocess.get("base", cfg.postprocess)),
+            "modality_dropout": cfg.modality_dropout,
+        },
     )
 
 
@@ -175,10 +163,18 @@ def build_trainer(cfg: DictConfig, folder: Path, source: CaseSource) -> pl.Train
         ModelCheckpoint(filename="best", monitor="val/dice_mean", mode="max", **kept),
         ModelCheckpoint(filename="last", save_on_train_epoch_end=True, **kept),
     ]
+    if ours["compile"]:
+        mode = "default" if ours["compile"] is True else ours["compile"]
+        shape = (cfg.queue.batch_size, len(source.modalities), *cfg.queue.patch_size)
+        callbacks.append(CompiledNetwork(shape, mode))
     if ours["ema"]:
         callbacks.insert(0, AveragedWeights(ours["ema"]))
     if ours["patience"]:
         callbacks.append(EarlyStopping("val/dice_mean", patience=ours["patience"], mode="max"))
+    if torch.cuda.is_available():
+        torch.set_float32_matmul_precision("high" if ours["tf32"] else "highest")
+    torch.backends.cudnn.allow_tf32 = ours["tf32"]
+    settings.setdefault("benchmark", not settings["deterministic"])  # patches are of one size
     name = f"{cfg.name} {folder.name}"
     logger = tracking.start(plain(cfg.tracking), folder, name, source.name, plain(cfg))
     return pl.Trainer(

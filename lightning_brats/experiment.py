@@ -16,8 +16,10 @@ from lightning_brats.data.datamodule import BratsDataModule
 from lightning_brats.errors import ConfigError
 from lightning_brats.machine import Machine, detect
 from lightning_brats.memory import explained_shortage
+from lightning_brats.models.recompute import recompute
 from lightning_brats.parts import build as build_part
 from lightning_brats.preparation import prepare_source
+from lightning_brats.resolving import resolve
 from lightning_brats.results import score_and_report
 from lightning_brats.segmentation import segment_cases
 from lightning_brats.splitting import (
@@ -118,7 +120,7 @@ def build(cfg: DictConfig) -> Experiment:
         postprocess.check(split)
     console.heading(cfg, machine, source, split, folder)
     console.excluded(source.excluded)
-    cfg = assembly.resolve(cfg, machine, data)
+    cfg = resolve(cfg, machine, data)
     data.settings = build_part(cfg.queue)
     console.choices(cfg)
     torch.set_num_threads(cfg.trainer.threads)
@@ -127,6 +129,8 @@ def build(cfg: DictConfig) -> Experiment:
         console.started_from(cfg.weights, warm_start(task, Path(cfg.weights)))
     if cfg.freeze:
         freeze(task.net, cfg.freeze)
+    if cfg.trainer.recompute:
+        recompute(task.net)
     folder.mkdir(parents=True, exist_ok=True)
     trainer = assembly.build_trainer(cfg, folder, source)
     if trainer.is_global_zero:

@@ -14,10 +14,7 @@ from pathlib import Path
 import psutil
 import torch
 
-from lightning_brats.parallel import cores
-
-CGROUP = Path("/sys/fs/cgroup")
-"""Where Linux tells a container its limits."""
+from lightning_brats.parallel import CGROUP, cores, first_line
 
 
 @dataclass(frozen=True)
@@ -64,7 +61,7 @@ def detect() -> Machine:
     properties = [torch.cuda.get_device_properties(i) for i in range(count)]
     return Machine(
         cpu=_cpu_name(),
-        cores=_allowed_cores(),
+        cores=cores(),
         memory_gb=round(_allowed_memory() / 2**30, 1),
         gpus=tuple(p.name for p in properties),
         gpu_memory_gb=round(min((p.total_memory for p in properties), default=0) / 2**30, 1),
@@ -117,26 +114,11 @@ def _precision(machine: Machine) -> str:
     return "bf16-mixed" if fast else "32-true"
 
 
-def _allowed_cores(cgroup: Path = CGROUP) -> int:
-    """Of this process; a container's quota (docker --cpus=2) counts, if it is at least one core."""
-    quota, _, period = _first_line(cgroup / "cpu.max").partition(" ")
-    if quota.isdigit() and period.isdigit():
-        return max(1, min(cores(), int(quota) // int(period)))
-    return cores()
-
-
 def _allowed_memory(cgroup: Path = CGROUP) -> int:
     """Bytes; a container's or a job's limit counts."""
-    limit = _first_line(cgroup / "memory.max")
+    limit = first_line(cgroup / "memory.max")
     total = psutil.virtual_memory().total
     return min(total, int(limit)) if limit.isdigit() else total
-
-
-def _first_line(path: Path) -> str:
-    try:
-        return path.read_text().partition("\n")[0].strip()
-    except OSError:  # no Linux, or an older one
-        return ""
 
 
 def _cpu_name() -> str:

@@ -6,13 +6,31 @@ import multiprocessing
 import os
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+
+CGROUP = Path("/sys/fs/cgroup")
+"""Where Linux tells a container its limits."""
 
 
-def cores() -> int:
-    """Cores this process may use; a scheduler or a container may allow fewer than there are."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+def cores(cgroup: Path = CGROUP) -> int:
+    """Cores this process may use; a scheduler or a container may allow fewer than there are.
+
+    A container's quota (docker --cpus=2) counts if it is at least one core.
+    """
+    affinity = hasattr(os, "sched_getaffinity")
+    allowed = len(os.sched_getaffinity(0)) if affinity else os.cpu_count() or 1
+    quota, _, period = first_line(cgroup / "cpu.max").partition(" ")
+    if quota.isdigit() and period.isdigit():
+        return max(1, min(allowed, int(quota) // int(period)))
+    return allowed
+
+
+def first_line(path: Path) -> str:
+    """Of a file of the system; empty where there is none."""
+    try:
+        return path.read_text().partition("\n")[0].strip()
+    except OSError:  # no Linux, or an older one
+        return ""
 
 
 def process_pool(

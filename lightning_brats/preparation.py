@@ -21,14 +21,13 @@ from lightning_brats.data.sources import CaseSource
 from lightning_brats.data.splits import PARTS, Split, check_split
 from lightning_brats.parallel import cores
 from lightning_brats.parts import build, plain
+from lightning_brats.ranks import launched
 
 Progress = Callable[[int, int], None]
 log = logging.getLogger("lightning_brats.data.cache")
 
 ELSEWHERE = ("cache", "on_bad_case")
 """Keys of the data group that do not tell one data set from another."""
-PLACES = (("RANK", "WORLD_SIZE"), ("SLURM_PROCID", "SLURM_NTASKS"))
-"""Variables by which launchers tell a process its number and how many there are."""
 
 
 def cache_root(cfg: DictConfig) -> Path:
@@ -173,11 +172,3 @@ def _absolute(root: Any) -> Any:
     if isinstance(root, dict):
         return {**root, "root": _absolute(root.get("root", ""))}
     return os.path.abspath(os.path.expanduser(str(root)))
-
-
-def launched() -> tuple[int, int]:
-    """This process's number among those that a launcher started, and how many there are."""
-    for rank, world in PLACES:
-        if os.environ.get(rank, "").isdigit() and os.environ.get(world, "").isdigit():
-            return int(os.environ[rank]), max(int(os.environ[world]), 1)
-    return 0, 1

@@ -27,9 +27,9 @@ from lightning_brats.preparation import (
     from_catalogue,
     kept,
     last_catalogue,
-    launched,
     prepare_source,
 )
+from lightning_brats.ranks import launched
 
 LISTED = 20
 """Repaired cases shown in the terminal."""

@@ -15,7 +15,7 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from lightning_brats import __version__
+from lightning_brats import __version__, ranks
 from lightning_brats.data.audit import check_writable
 from lightning_brats.errors import ConfigError
 from lightning_brats.machine import Machine
@@ -41,17 +41,20 @@ def run_folder(cfg: DictConfig) -> tuple[Path, bool]:
     if RUN_VARIABLE in os.environ:
         folder = Path(os.environ[RUN_VARIABLE])
         return folder, (folder / LAST).exists()
+    name, resumed = ranks.shared(lambda: _chosen_folder(cfg))
+    os.environ[RUN_VARIABLE] = name
+    return Path(name), resumed
+
+
+def _chosen_folder(cfg: DictConfig) -> tuple[str, bool]:
     parent = Path(cfg.runs) / cfg.name
     found = _resumable(cfg.resume, parent)
     if found is not None:
         _check_same(cfg, found)
-        folder = found
-    else:
-        folder = parent / datetime.now().strftime("%Y-%m-%d_%H-%M-%S")
-        check_writable(parent)
-    folder = folder.resolve()
-    os.environ[RUN_VARIABLE] = str(folder)
-    return folder, found is not None
+        return str(found.resolve()), True
+    check_writable(parent)
+    folder = parent / datetime.now().strftime("%Y-%m-%d_%H-%M-%S")
+    return str(folder.resolve()), False
 
 
 def describe_environment(machine: Machine, seed: int) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from lightning_brats.data.sources import CaseSource
 from lightning_brats.data.splits import Split
 from lightning_brats.losses import DeepSupervision
 from lightning_brats.machine import Machine
+from lightning_brats.resolving import resolve
 
 MACHINE = Machine("cpu", 2, 8.0, (), 0.0)
 
@@ -30,7 +31,7 @@ def data(tmp_path: Path) -> BratsDataModule:
 def resolved(data: BratsDataModule, *overrides: str):
     with initialize_config_module("lightning_brats.configs", version_base="1.3"):
         cfg = compose("run", ["model_name=x", *overrides])
-    return assembly.resolve(cfg, MACHINE, data)
+    return resolve(cfg, MACHINE, data)
 
 
 @pytest.mark.parametrize("head", ["labels", "regions"])

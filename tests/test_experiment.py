@@ -212,3 +212,41 @@ def test_a_bad_case_is_named_before_training(tmp_path: Path) -> None:
         experiment.run(configure(tmp_path, f"data.root={root}"))
     assert victim.name in str(error.value)
     assert not list(tmp_path.rglob("*.ckpt"))
+
+
+def test_a_slurm_job_whose_time_is_up_goes_back_into_the_queue(
+    phantom: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tools = tmp_path / "bin"
+    tools.mkdir()
+    scontrol = tools / "scontrol"
+    scontrol.write_text(f'#!/bin/sh\necho "$@" > {tmp_path}/asked\n')
+    scontrol.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tools}:{os.environ['PATH']}")
+    monkeypatch.setenv("SLURM_JOB_ID", "77")
+    original = assembly.build_trainer
+
+    def interrupted(*args) -> pl.Trainer:
+        trainer = original(*args)
+        trainer.callbacks.insert(0, InterruptAt(3, signal.SIGUSR1))
+        return trainer
+
+    monkeypatch.setattr(assembly, "build_trainer", interrupted)
+    with pytest.raises(InterruptedRunError, match="resume=auto"):
+        experiment.run(configure(tmp_path, f"data.root={phantom}"))
+    assert (tmp_path / "asked").read_text() == "requeue 77\n"
+    monkeypatch.setattr(assembly, "build_trainer", original)
+    again = experiment.run(configure(tmp_path, f"data.root={phantom}", "resume=auto"))
+    assert (again / "report.html").exists()
+    assert len(list((tmp_path / "attention_unet").iterdir())) == 1
+
+
+def test_memory_saving_and_sizes_for_the_memory(phantom: Path, tmp_path: Path) -> None:
+    options = ("trainer.auto_fit=true", "trainer.recompute=true", "queue.patch_size=auto")
+    built = experiment.build(configure(tmp_path, f"data.root={phantom}", *options))
+    assert min(built.cfg.queue.patch_size) >= 16
+    assert built.cfg.queue.batch_size >= 2
+    given = ("queue.patch_size=[16,16,16]", "queue.batch_size=2", "trainer.auto_fit=true")
+    cfg = configure(tmp_path, f"data.root={phantom}", *given)
+    with pytest.raises(ConfigError, match="nothing to choose"):
+        experiment.build(cfg)

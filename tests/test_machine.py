@@ -3,7 +3,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from lightning_brats.machine import Machine, _allowed_cores, _allowed_memory, choose, detect
+from lightning_brats.machine import Machine, _allowed_memory, choose, detect
 from lightning_brats.parallel import cores
 
 LAPTOP = Machine("cpu", 2, 16, (), 0)
@@ -47,15 +47,15 @@ def test_reduced_precision_needs_hardware(monkeypatch, flags: str, precision: st
 
 def test_a_container_s_limits_count(tmp_path: Path) -> None:
     total = psutil.virtual_memory().total
-    assert (_allowed_cores(tmp_path), _allowed_memory(tmp_path)) == (cores(), total)
+    assert (cores(tmp_path), _allowed_memory(tmp_path)) == (cores(), total)
     (tmp_path / "cpu.max").write_text("max 100000\n")
     (tmp_path / "memory.max").write_text("max\n")
-    assert (_allowed_cores(tmp_path), _allowed_memory(tmp_path)) == (cores(), total)
+    assert (cores(tmp_path), _allowed_memory(tmp_path)) == (cores(), total)
     (tmp_path / "cpu.max").write_text("150000 100000\n")  # docker --cpus=1.5
     (tmp_path / "memory.max").write_text("536870912\n")
-    assert (_allowed_cores(tmp_path), _allowed_memory(tmp_path)) == (1, 2**29)
+    assert (cores(tmp_path), _allowed_memory(tmp_path)) == (1, 2**29)
     (tmp_path / "cpu.max").write_text("50000 100000\n")
-    assert _allowed_cores(tmp_path) == 1
+    assert cores(tmp_path) == 1
 
 
 def test_this_machine_is_seen() -> None:

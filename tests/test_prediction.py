@@ -377,3 +377,37 @@ def test_settings_are_checked_before_anything_is_read(
 ) -> None:
     with pytest.raises(BratsError, match=words):
         run(tmp_path, Path("/no/such/input"), models["a"], **settings)
+
+
+def test_a_network_trained_for_it_does_without_a_modality(data: Path, tmp_path: Path) -> None:
+    """It sees zeros where the modality would be; one that was not refuses the case."""
+    strict = checkpoint(tmp_path / "strict" / "m.ckpt", 1)
+    stored = torch.load(strict, weights_only=True)
+    stored["hyper_parameters"]["context"]["modality_dropout"] = 0.2
+    tolerant = tmp_path / "tolerant.ckpt"
+    torch.save(stored, tolerant)
+    fewer = tmp_path / "fewer"
+    shutil.copytree(data, fewer)
+    for path in fewer.rglob("*_t2.nii.gz"):
+        path.unlink()
+    with pytest.raises(DataError, match="modality t2w is missing"):
+        run(tmp_path / "a", fewer, strict)
+    with pytest.raises(DataError, match="modality t2w is missing"):
+        run(tmp_path / "b", fewer, tolerant, strict)
+    found = arrays(run(tmp_path / "c", fewer, tolerant))
+
+    case = index_dataset(fewer, require_masks=False)[0]
+    task = load_task(tolerant)
+    task.inference = SlidingWindow(task.inference.patch_size, precision="32")
+    three = Preprocess(**task.context["preprocess"])
+    prepared = from_files(three, case)
+    image = np.insert(prepared.image, MODALITIES.index("t2w"), 0, axis=0)
+    assert list(case.images) == [m for m in MODALITIES if m != "t2w"]
+    soft = task.probabilities(torch.from_numpy(image)[None]).numpy()
+    expected = PLAIN(soft, prepared.geometry.spacing, REGIONS, "regions")
+    crop = tuple(slice(low, high) for low, high in prepared.geometry.box)
+    whole = np.zeros(next(iter(found.values())).shape, np.uint8)
+    whole[crop] = expected
+    mine = labels(found[case.case])
+    assert mine.any()
+    assert np.array_equal(np.sort(mine.ravel()), np.sort(whole.ravel()))

@@ -12,6 +12,7 @@ numbers, and never asks the device for a value: on CUDA no step waits for anothe
 from lightning_brats.augment.bias import bias_, bias_logarithm, terms
 from lightning_brats.augment.contrast import scale_, stretch_
 from lightning_brats.augment.gamma import gamma_, power_, power_law_
+from lightning_brats.augment.missing import blank_
 from lightning_brats.augment.noise import noise_
 from lightning_brats.augment.plan import ByChannel, Flip, Plan, augment_, thin_axis
 from lightning_brats.augment.resolution import blur_, coarsen_
@@ -23,6 +24,7 @@ __all__ = [
     "augment_",
     "bias_",
     "bias_logarithm",
+    "blank_",
     "blur_",
     "coarsen_",
     "gamma_",

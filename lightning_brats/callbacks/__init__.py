@@ -1,6 +1,7 @@
 """What a training does besides training: table, progress, pace, averages, faults, safe stop."""
 
 from lightning_brats.callbacks.averaging import AveragedWeights
+from lightning_brats.callbacks.compiled import CompiledNetwork
 from lightning_brats.callbacks.faults import DivergedRunError, SkipNonFinite
 from lightning_brats.callbacks.pace import Pace
 from lightning_brats.callbacks.progress import TrainingProgress
@@ -10,6 +11,7 @@ from lightning_brats.callbacks.table import EpochTable
 
 __all__ = [
     "AveragedWeights",
+    "CompiledNetwork",
     "DivergedRunError",
     "EpochTable",
     "InterruptedRunError",

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import signal
+import subprocess
 import sys
 from pathlib import Path
 from types import FrameType
@@ -12,6 +14,8 @@ import pytorch_lightning as pl
 
 from lightning_brats.errors import BratsError
 
+SLURM_JOB = "SLURM_JOB_ID"
+
 
 class InterruptedRunError(BratsError):
     """Training was asked to stop; its state is saved."""
@@ -20,7 +24,9 @@ class InterruptedRunError(BratsError):
 class SafeStop(pl.Callback):
     """Ctrl-C or SIGTERM: finish the step, save everything, say how to go on.
 
-    A second signal stops at once.
+    A second signal stops at once. Under SLURM, SIGUSR1 (`#SBATCH --signal=SIGUSR1@120`, a while
+    before the time is up) does the same and puts the job back into the queue, where
+    `resume=auto` goes on with it.
 
     Args:
         path: Checkpoint to write.
@@ -30,12 +36,15 @@ class SafeStop(pl.Callback):
     def __init__(self, path: Path, how: str) -> None:
         self.path, self.how = path, how
         self.asked = False
+        self.requeued = False
         self._previous: dict[int, Any] = {}
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Take over the signals, also from Lightning, which would drop the state."""
         for number in (signal.SIGINT, signal.SIGTERM):
             self._previous[number] = signal.signal(number, self._ask)
+        if SLURM_JOB in os.environ:
+            self._previous[signal.SIGUSR1] = signal.signal(signal.SIGUSR1, self._ask_requeue)
 
     def on_train_batch_end(
         self,
@@ -60,6 +69,11 @@ class SafeStop(pl.Callback):
             asked = trainer.strategy.reduce_boolean_decision(asked, all=False)
         if asked:
             trainer.save_checkpoint(self.path)
+            requeue = self.requeued
+            if trainer.world_size > 1:
+                requeue = trainer.strategy.reduce_boolean_decision(requeue, all=False)
+            if requeue and trainer.is_global_zero:
+                _requeue()
             raise self._interruption()
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -82,7 +96,28 @@ class SafeStop(pl.Callback):
         self.asked = True
         print("\nStopping after this step; press Ctrl-C again to stop at once.", file=sys.stderr)
 
+    def _ask_requeue(self, number: int, frame: FrameType | None) -> None:
+        if not self.asked:
+            print("\nThe job's time is nearly up: stopping after this step.", file=sys.stderr)
+        self.asked = self.requeued = True
+
     def _restore(self) -> None:
         for number, handler in self._previous.items():
             signal.signal(number, handler)
         self._previous = {}
+
+
+def _requeue() -> None:
+    """Put this SLURM job back into the queue, where it gets the same number again."""
+    job = os.environ[SLURM_JOB]
+    if "SLURM_ARRAY_JOB_ID" in os.environ:
+        job = f"{os.environ['SLURM_ARRAY_JOB_ID']}_{os.environ['SLURM_ARRAY_TASK_ID']}"
+    try:
+        done = subprocess.run(["scontrol", "requeue", job], capture_output=True, text=True)
+        problem = done.stderr.strip() if done.returncode else ""
+    except OSError as error:
+        problem = str(error)
+    if problem:
+        print(f"SLURM job {job} could not be put back into the queue: {problem}", file=sys.stderr)
+    else:
+        print(f"SLURM job {job} is back in the queue", file=sys.stderr)

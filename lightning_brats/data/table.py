@@ -23,6 +23,7 @@ def index_table(
     regions: Sequence[str] | None = None,
     require_masks: bool = True,
     bad: BadCases | None = None,
+    missing_ok: bool = False,
 ) -> list[Case]:
     """Cases of a table, sorted by identifier.
 
@@ -36,6 +37,7 @@ def index_table(
         regions: Regions to train and score; WT, TC and ET when not given.
         require_masks: Whether a case without a mask is an error.
         bad: Takes the rows that cannot be used; by default the first one is an error.
+        missing_ok: Whether a case may do without some of the modalities.
 
     Raises:
         DataError: The table is unreadable, or a column, cell or file is missing.
@@ -53,7 +55,9 @@ def index_table(
     cases = []
     for number, record in records:
         with bad.guard():
-            cases.append(_case(_Row(path, number, record), modalities, scheme, require_masks))
+            row = _Row(path, number, record)
+            there = [m for m in modalities if row.optional(m)] if missing_ok else modalities
+            cases.append(_case(row, there or modalities, scheme, require_masks))
     masked = next((case for case in cases if case.mask), None)
     if labels is None and masked:
         raise ConfigError(

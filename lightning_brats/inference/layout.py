@@ -19,9 +19,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
 
+from lightning_brats.models.channels_last import is_channels_last, moments, normalise
+
 CONVOLUTIONS = (nn.Conv2d, nn.Conv3d)
-PART = 2**18
-"""Elements squared at a time: few enough to stay in the processor's cache."""
 
 
 def channels_last_helps(net: nn.Module, device: torch.device) -> bool:
@@ -75,7 +75,7 @@ def instance_norm(
     eps: float = 1e-5,
 ) -> Tensor:
     """`torch.nn.functional.instance_norm`; (B, C, X, Y, Z) stays in its memory order."""
-    if _is_channels_last(input) and running_mean is None:
+    if _is_ours(input) and running_mean is None:
         return group_norm(input, input.shape[1], weight, bias, eps)
     return F.instance_norm(
         input, running_mean, running_var, weight, bias, use_input_stats, momentum, eps
@@ -89,31 +89,21 @@ def group_norm(
     bias: Tensor | None = None,
     eps: float = 1e-5,
 ) -> Tensor:
-    """`torch.nn.functional.group_norm`; float32 (B, C, X, Y, Z) in channels-last order exactly."""
-    if not _is_channels_last(input) or input.dtype != torch.float32:
+    """`torch.nn.functional.group_norm`; (B, C, X, Y, Z) in channels-last order stays in it."""
+    if not _is_ours(input):
         return F.group_norm(input, num_groups, weight, bias, eps)
-    space = list(range(2, input.ndim))
-
-    def grouped(by_channel: Tensor) -> Tensor:
-        """(B, C, 1, …) → its mean over the channels of each group, in the same shape."""
-        groups = by_channel.unflatten(1, (num_groups, -1))
-        return groups.mean(2, keepdim=True).expand_as(groups).reshape(by_channel.shape)
-
-    mean = grouped(input.mean(space, keepdim=True))
-    parts = input.chunk(max(1, input.numel() // PART), 2)
-    squares = torch.stack([(p - mean).square_().sum(space, keepdim=True) for p in parts]).sum(0)
-    scale = (grouped(squares / input[0, 0].numel()) + eps).rsqrt()
-    shape = [1, -1, *(1 for _ in space)]
-    if weight is not None:
-        scale = scale * weight.view(shape)
-    shift = -mean * scale
-    if bias is not None:
-        shift = shift + bias.view(shape)
-    return torch.addcmul(shift, input, scale)
+    mean, variance = moments(input)  # (B, C)
+    if num_groups < input.shape[1]:
+        grouped = mean.unflatten(1, (num_groups, -1))
+        overall = grouped.mean(2, keepdim=True).expand_as(grouped).flatten(1)
+        spread = variance + (mean - overall).square()  # about the group's mean
+        shared = spread.unflatten(1, (num_groups, -1)).mean(2, keepdim=True)
+        mean, variance = overall, shared.expand_as(grouped).flatten(1)
+    ones = mean.new_ones(input.shape[1])
+    weight = ones if weight is None else weight.float()
+    bias = torch.zeros_like(ones) if bias is None else bias.float()
+    return normalise(input, mean.contiguous(), variance.contiguous(), weight, bias, eps)
 
 
-def _is_channels_last(x: Tensor) -> bool:
-    if x.ndim not in (4, 5) or x.device.type != "cpu":
-        return False
-    order = torch.channels_last if x.ndim == 4 else torch.channels_last_3d
-    return x.is_contiguous(memory_format=order) and not x.is_contiguous()
+def _is_ours(x: Tensor) -> bool:
+    return x.dtype in (torch.bfloat16, torch.float32) and is_channels_last(x)

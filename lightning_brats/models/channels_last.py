@@ -70,6 +70,16 @@ class UpConv3d(nn.ConvTranspose3d):
         return _up_conv(self, x) if _is_arranged(x) else super().forward(x)
 
 
+def is_channels_last(x: Tensor) -> bool:
+    """Whether images lie in that order in the CPU's memory, and in no other as well."""
+    return (
+        x.ndim in (4, 5)
+        and x.device.type == "cpu"
+        and x.is_contiguous(memory_format=_order(x))
+        and not x.is_contiguous()  # both orders are one: torch's own is as good
+    )
+
+
 def _order(x: Tensor) -> torch.memory_format:
     return torch.channels_last if x.ndim == 4 else torch.channels_last_3d
 
@@ -77,10 +87,8 @@ def _order(x: Tensor) -> torch.memory_format:
 def _is_arranged(x: Tensor) -> bool:
     return (
         not torch.compiler.is_compiling()
-        and x.device.type == "cpu"
         and x.dtype in (torch.bfloat16, torch.float32)
-        and x.is_contiguous(memory_format=_order(x))
-        and not x.is_contiguous()  # both orders are one: torch's own is as good
+        and is_channels_last(x)
     )
 
 
@@ -105,14 +113,8 @@ class _InstanceNorm(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, eps: float) -> Tensor:
-        y, mean, var = torch.empty_like(x), *_moments(x)
-        unused = weight.new_empty(0), weight.new_empty(0)
-        for i in range(len(x)):
-            one = slice(i, i + 1)
-            _aten.native_batch_norm.out(
-                x[one], weight, bias, mean[i], var[i], False, 0.0, eps,
-                out=y[one], save_mean=unused[0], save_invstd=unused[1],
-            )  # fmt: skip
+        mean, var = moments(x)
+        y = normalise(x, mean, var, weight, bias, eps)
         ctx.save_for_backward(x, weight, mean, (var + eps).rsqrt())
         ctx.eps = eps
         return y
@@ -134,8 +136,23 @@ class _InstanceNorm(torch.autograd.Function):
         return dx, dweight, dbias, None
 
 
-def _moments(x: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean and variance (B, C) of each channel of each sample.
+def normalise(
+    x: Tensor, mean: Tensor, variance: Tensor, weight: Tensor, bias: Tensor, eps: float
+) -> Tensor:
+    """Channels-last x (B, C, ...) by statistics (B, C), times weight (C) plus bias (C), float32."""
+    y = torch.empty_like(x)
+    unused = weight.new_empty(0), weight.new_empty(0)
+    for i in range(len(x)):
+        one = slice(i, i + 1)
+        _aten.native_batch_norm.out(
+            x[one], weight, bias, mean[i], variance[i], False, 0.0, eps,
+            out=y[one], save_mean=unused[0], save_invstd=unused[1],
+        )  # fmt: skip
+    return y
+
+
+def moments(x: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean and variance (B, C) of each channel of each sample of channels-last x (B, C, ...).
 
     torch sums a channel in one run in single precision, which over a million voxels costs three
     digits; slabs that are combined (Chan et al. 1979) do not, and stay in the processor's cache.

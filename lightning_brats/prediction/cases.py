@@ -67,7 +67,7 @@ def find_cases(
         model: Tells modalities and, where the input's own coding will not do, the masks' coding.
         source: A data set's folder, a case's folder, one with DICOM series, or a table.
         layout: Overrides the recognised layout.
-        bad: Takes the cases that lack a modality.
+        bad: Takes the cases that lack a modality, unless the network was trained for that.
         patterns: Modality → what its DICOM series, or its NIfTI file, is called.
 
     Raises:
@@ -76,7 +76,14 @@ def find_cases(
     trained = model.scheme
     if source.suffix in (".csv", ".json"):
         codes = dict(trained.codes)
-        found = index_table(source, codes, model.modalities, trained.regions, require_masks=False)
+        found = index_table(
+            source,
+            codes,
+            model.modalities,
+            trained.regions,
+            require_masks=False,
+            missing_ok=model.tolerates_missing,
+        )
     elif patterns or _holds_dicom(source):
         found = _examined(model, source, bad, patterns)
     else:
@@ -86,11 +93,17 @@ def find_cases(
     cases = []
     for case in found:
         with bad.guard(case):
-            chosen = case.with_modalities(model.modalities)
+            chosen = case.with_modalities(_wanted(model, case))
             chosen = replace(chosen, mask=None, scheme=_coding(case.scheme, trained))
             model.preprocess.check(chosen)
             cases.append(chosen)
     return cases
+
+
+def _wanted(model: Model, case: Case) -> Sequence[str]:
+    """The network's modalities; only those there are, where it was trained for that."""
+    there = [modality for modality in model.modalities if modality in case.images]
+    return there if there and model.tolerates_missing else model.modalities
 
 
 def _holds_dicom(source: Path) -> bool:
@@ -111,7 +124,10 @@ def _examined(
     cases = []
     for examination in find_examinations(source):
         with bad.guard(Case(examination.name, examination.name, {}, model.scheme)):
-            cases.append(examination.case(model.modalities, model.scheme, patterns))
+            case = examination.case(
+                model.modalities, model.scheme, patterns, model.tolerates_missing
+            )
+            cases.append(case)
     return cases
 
 

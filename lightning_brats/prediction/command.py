@@ -48,7 +48,8 @@ def predict(cfg: DictConfig) -> Path:
     output = Path(cfg.output)
     check_writable(output)
     patterns = OmegaConf.to_container(cfg.modalities_from) if cfg.modalities_from else None
-    cases = find_cases(segmenter.models[0], Path(cfg.input), cfg.layout, bad, patterns)  # type: ignore[arg-type]
+    strictest = min(segmenter.models, key=lambda model: model.tolerates_missing)
+    cases = find_cases(strictest, Path(cfg.input), cfg.layout, bad, patterns)  # type: ignore[arg-type]
     count = len(segmenter.models)
     named = segmenter.models[0].checkpoint if count == 1 else f"{count} networks"
     print(f"segmenting {len(cases)} cases of {cfg.input} with {named} on {device}", flush=True)

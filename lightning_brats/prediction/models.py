@@ -42,6 +42,11 @@ class Model:
         return tuple(self.task.context["modalities"])
 
     @property
+    def tolerates_missing(self) -> bool:
+        """Whether it was trained with modalities missing (`modality_dropout`)."""
+        return self.task.context.get("modality_dropout", 0) > 0
+
+    @property
     def scheme(self) -> LabelScheme:
         """Label coding of the training data."""
         stored = self.task.context["labels"]

@@ -103,7 +103,11 @@ class Segmenter:
         ways = [model.preprocess for model in self.models]
         distinct = [way for i, way in enumerate(ways) if way not in ways[:i]]
         prepared = [way(case, way.read(case)) for way in distinct]
-        return [prepared[distinct.index(way)] for way in ways]
+        each = [prepared[distinct.index(way)] for way in ways]
+        return [
+            _complete(one, list(case.images), model.modalities)
+            for one, model in zip(each, self.models, strict=True)
+        ]
 
     def __call__(self, prepared: Sequence[Prepared]) -> Prediction:
         """Segment a case.
@@ -166,6 +170,16 @@ class Segmenter:
             for model, each in zip(self.models, own, strict=True)
         ]
         return fuse(maps, self.regions)
+
+
+def _complete(prepared: Prepared, there: Sequence[str], wanted: Sequence[str]) -> Prepared:
+    """With a channel of zeros for each modality that the case lacks, as in training."""
+    if list(there) == list(wanted):
+        return prepared
+    image = np.zeros((len(wanted), *prepared.image.shape[1:]), prepared.image.dtype)
+    for channel, modality in zip(prepared.image, there, strict=True):
+        image[wanted.index(modality)] = channel
+    return replace(prepared, image=image)
 
 
 def _mirrored(model: Model, prepared: Prepared) -> Iterator[Tensor]:

@@ -13,7 +13,7 @@ from conftest import write_case
 from torch.utils.data import DataLoader
 
 from lightning_brats.data.cache import Cache, CachedCase
-from lightning_brats.data.patches import PatchDataset, read_region
+from lightning_brats.data.patches import PatchDataset
 from lightning_brats.data.placement import patch_corner
 from lightning_brats.data.preprocess import Preprocess
 from lightning_brats.data.queue import (
@@ -85,12 +85,6 @@ def test_batches_are_compact_and_cut_from_the_volume(cached: list[CachedCase]) -
     assert np.array_equal(patch.mask.data[0], mask)
 
 
-def test_forced_patches_hold_tumour(cached: list[CachedCase]) -> None:
-    dataset = PatchDataset(cached, PATCH)
-    for seed in range(20):
-        assert dataset[PatchRequest(0, True, seed)].mask.data.any()
-
-
 def test_workers_give_the_same_patches_as_none(cached: list[CachedCase]) -> None:
     flip = tio.RandomFlip(axes=(0, 1, 2))
     alone, helped = queue(cached, 0, flip), queue(cached, 2, flip)
@@ -133,31 +127,9 @@ def test_augmentation_does_not_touch_the_trainer_s_randomness(cached: list[Cache
     assert torch.equal(torch.get_rng_state(), state)
 
 
-def test_spatial_transforms_see_a_margin_and_return_the_patch(cached: list[CachedCase]) -> None:
-    def check(subject: tio.Subject) -> tio.Subject:
-        assert subject.spatial_shape == (12, 12, 12)
-        return subject
-
-    dataset = PatchDataset(cached, PATCH, tio.Lambda(lambda data: data), margin=2)
-    seen = []
-    dataset.transform = lambda subject: seen.append(check(subject)) or subject
-    patch = dataset[PatchRequest(0, False, 1)]
-    assert seen
-    assert patch.spatial_shape == PATCH
-
-
 def test_slices_have_no_margin_along_their_axis(cached: list[CachedCase]) -> None:
     dataset = PatchDataset(cached, (8, 8, 1), lambda s: s, margin=3)
     assert dataset[PatchRequest(0, True, 1)].spatial_shape == (8, 8, 1)
-
-
-def test_read_region_pads_outside() -> None:
-    volume = np.arange(2 * 3 * 3 * 3, dtype=np.float16).reshape(2, 3, 3, 3)
-    region = read_region(volume, (-1, 0, 2), (3, 3, 2))
-    assert region.shape == (2, 3, 3, 2)
-    assert np.array_equal(region[:, 1:, :, 0], volume[:, :2, :, 2])
-    assert not region[:, 0].any()
-    assert not region[..., 1].any()
 
 
 def test_torchio_s_own_loader_takes_it(cached: list[CachedCase]) -> None:

@@ -69,6 +69,7 @@ class Examination:
         modalities: Sequence[str],
         scheme: LabelScheme,
         patterns: Mapping[str, str] | None = None,
+        missing_ok: bool = False,
     ) -> Case:
         """The examination as a case without a mask.
 
@@ -76,6 +77,7 @@ class Examination:
             modalities: Wanted, in this order.
             scheme: Coding of the mask to be written.
             patterns: Modality → what its series is called, with `*` and `?`, upper or lower case.
+            missing_ok: Whether some modalities may have no series, if no pattern is for them.
 
         Raises:
             DataError: A modality has no series, or several.
@@ -90,6 +92,8 @@ class Examination:
                 remedy="correct the name, or take it out",
             )
         chosen = {m: self._chosen(m, patterns.get(m)) for m in modalities}
+        if missing_ok and any(chosen.values()):
+            chosen = {m: found for m, found in chosen.items() if found or m in patterns}
         bad = {m: found for m, found in chosen.items() if len(found) != 1}
         if bad:
             raise self._unclear(bad)

@@ -20,6 +20,7 @@ from lightning_brats.data.transforms.gamma import (
     RandomPowerLaw,
 )
 from lightning_brats.data.transforms.mirror import Mirror, RandomMirror
+from lightning_brats.data.transforms.missing import ModalityDropout, RandomModalityDropout
 from lightning_brats.data.transforms.noise import GaussianNoise, RandomGaussianNoise
 from lightning_brats.data.transforms.planning import (
     Chain,
@@ -49,6 +50,7 @@ __all__ = [
     "LowResolution",
     "MarkBrain",
     "Mirror",
+    "ModalityDropout",
     "PolynomialBias",
     "PowerLaw",
     "RandomBrightness",
@@ -58,6 +60,7 @@ __all__ = [
     "RandomGaussianNoise",
     "RandomLowResolution",
     "RandomMirror",
+    "RandomModalityDropout",
     "RandomPolynomialBias",
     "RandomPowerLaw",
     "RandomThickSlices",

@@ -1,0 +1,124 @@
+"""What `auto` stands for: settings that follow from the machine and the prepared cases."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import torch
+from omegaconf import DictConfig, OmegaConf
+from torch import nn
+
+from lightning_brats.assembly import network_config, outputs
+from lightning_brats.data.datamodule import BratsDataModule
+from lightning_brats.data.transforms import Chain, works_on_device
+from lightning_brats.errors import ConfigError
+from lightning_brats.fitting import (
+    DATASET_SHARE,
+    estimate,
+    fit_sizes,
+    free_bytes,
+    smaller,
+    step_fits,
+)
+from lightning_brats.labels import TISSUES
+from lightning_brats.losses import foreground_weights
+from lightning_brats.machine import Defaults, Machine, choose
+from lightning_brats.models.recompute import recompute
+from lightning_brats.parts import build
+
+
+def resolve(cfg: DictConfig, machine: Machine, data: BratsDataModule) -> DictConfig:
+    """Replace every `auto` by what fits the machine and the data."""
+    cfg = cfg.copy()
+    OmegaConf.resolve(cfg)
+    OmegaConf.set_struct(cfg, True)
+    devices = cfg.trainer.devices if isinstance(cfg.trainer.devices, int) else 1
+    shape = data.typical_shape()
+    best = choose(machine, max(devices, 1), shape, cfg.model.get("spatial_dims", 3))
+    if cfg.trainer.auto_fit:
+        best = _filling_memory(cfg, best, machine, data)
+    for group, keys in (
+        (cfg.queue, ("patch_size", "batch_size", "workers")),
+        (cfg.trainer, ("precision", "threads")),
+    ):
+        for key in keys:
+            if group[key] == "auto":
+                value = getattr(best, key)
+                group[key] = list(value) if isinstance(value, tuple) else value
+    _check_dimensions(cfg)
+    _place_augmentation(cfg, machine, data)
+    _weight_classes(cfg, data)
+    if cfg.inference.patch_size == "auto":
+        cfg.inference.patch_size = cfg.queue.patch_size
+    return cfg
+
+
+def _filling_memory(
+    cfg: DictConfig, best: Defaults, machine: Machine, data: BratsDataModule
+) -> Defaults:
+    """Defaults whose patch and batch, where they are left to us, fill the memory at hand."""
+    queue = cfg.queue
+    free = [key for key in ("patch_size", "batch_size") if queue[key] == "auto"]
+    if not free:
+        raise ConfigError(
+            "trainer.auto_fit=true has nothing to choose: queue.patch_size and queue.batch_size "
+            "are given",
+            remedy="leave one of them at auto, or trainer.auto_fit=false",
+        )
+    on_gpu = bool(machine.gpus) and cfg.trainer.accelerator in ("auto", "gpu", "cuda")
+    device = torch.device("cuda" if on_gpu else "cpu")
+    precision = best.precision if cfg.trainer.precision == "auto" else str(cfg.trainer.precision)
+    half, channels = "16" in precision, len(data.source.modalities)
+    net: nn.Module = build(network_config(cfg, data.source))
+    if cfg.trainer.recompute:
+        recompute(net)
+    shape = list(data.typical_shape())
+    if cfg.model.get("spatial_dims", 3) == 2:
+        shape[2] = 1
+    voxels = sum(int(np.prod(entry.shape)) for entry in data.entries("train"))
+    patch, batch = fit_sizes(
+        lambda patch: estimate(net, channels, patch, half),
+        free_bytes(queue.max_bytes, device) / (1 if on_gpu else max(cfg.trainer.devices, 1)),
+        shape,
+        int(DATASET_SHARE * voxels),
+        None if "patch_size" in free else list(queue.patch_size),
+        None if "batch_size" in free else queue.batch_size,
+    )
+    while on_gpu and not step_fits(net, channels, patch, batch, half):
+        patch, batch = smaller(patch, batch)
+    return replace(best, patch_size=patch, batch_size=batch)
+
+
+def _place_augmentation(cfg: DictConfig, machine: Machine, data: BratsDataModule) -> None:
+    """Decide where patches are augmented, and tell the transforms."""
+    if isinstance(data.transform, Chain) and "device" in cfg.augmentation:
+        cuda = bool(machine.gpus) and cfg.trainer.accelerator in ("auto", "gpu", "cuda")
+        on_device = works_on_device(data.transform, cuda, cfg.queue.margin)
+        data.transform.device = cfg.augmentation.device = on_device
+
+
+def _check_dimensions(cfg: DictConfig) -> None:
+    dims, patch = cfg.model.get("spatial_dims"), list(cfg.queue.patch_size)
+    if dims is not None and (dims == 2) != (1 in patch):
+        raise ConfigError(
+            f"a {dims}-D network cannot train on patches of {patch}",
+            remedy="queue=slices goes with model.spatial_dims=2; without both, all is 3-D",
+        )
+
+
+def _weight_classes(cfg: DictConfig, data: BratsDataModule) -> None:
+    """Replace `foreground: auto` of the loss, or of its terms, by weights from training voxels."""
+    parts = [cfg.loss, *(term for term in cfg.loss.get("terms", []) if OmegaConf.is_dict(term))]
+    wanting = [part for part in parts if part.get("foreground") == "auto"]
+    if not wanting:
+        return
+    scheme = data.source.scheme
+    voxels = np.zeros(len(TISSUES), np.int64)
+    for entry in data.entries("train"):
+        labelled = np.array(entry.meta["voxels"])  # of the labels from 1 on
+        voxels += [np.prod(entry.shape) - labelled.sum(), *labelled]
+    if cfg.head == "labels":  # one weight a class of the network
+        voxels = voxels[: outputs(cfg.head, scheme)]
+    for part in wanting:
+        part.foreground = foreground_weights(voxels.tolist(), cfg.head, scheme.regions)

@@ -1,0 +1,116 @@
+"""Several processes, and processes that are killed: the numbers stay those of one that is not."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from test_commands import ROOT, call, command
+from test_experiment import TINY
+
+from lightning_brats.data.phantom import write_phantom
+from lightning_brats.runs import LAST, RUN_VARIABLE
+
+DDP = ("trainer.devices=2", "trainer.strategy=ddp", "trainer.accelerator=cpu")
+
+
+@pytest.fixture(scope="module")
+def phantom(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("data") / "phantom"
+    return write_phantom(root, layout="brats2021", cases=6, spacing=6.0)
+
+
+def run_of(folder: Path) -> Path:
+    """The only run in a working folder."""
+    (run,) = (folder / "runs" / "attention_unet").iterdir()
+    return run
+
+
+def finished(folder: Path, *arguments: str) -> Path:
+    folder.mkdir()
+    done = call("run.py", *TINY, *arguments, cwd=folder)
+    assert done.returncode == 0, done.stderr
+    return run_of(folder)
+
+
+def weights(run: Path) -> dict[str, torch.Tensor]:
+    return torch.load(run / LAST, weights_only=True)["state_dict"]
+
+
+def test_two_ranks_train_as_one_with_the_doubled_batch(phantom: Path, tmp_path: Path) -> None:
+    """They take the same patches step by step, each of them once, and average their gradients."""
+    common = (f"data.root={phantom}", "augmentation=none", "trainer.max_epochs=3")
+    one = finished(tmp_path / "one", *common, "queue.batch_size=4")
+    two = finished(tmp_path / "two", *common, "queue.batch_size=2", *DDP)
+    first, second = (pd.read_csv(run / "metrics.csv") for run in (one, two))
+    assert first["step"].tolist() == second["step"].tolist()
+    assert np.allclose(first["train/loss"], second["train/loss"], atol=1e-4)
+    assert np.allclose(first["val/dice_mean"], second["val/dice_mean"], atol=1e-3)
+
+
+@pytest.mark.slow
+def test_torchrun_s_processes_share_a_run(phantom: Path, tmp_path: Path) -> None:
+    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
+    script = str(ROOT / "experiments" / "run.py")
+    environment = {k: v for k, v in os.environ.items() if k != RUN_VARIABLE}
+    done = subprocess.run(
+        [*launcher, script, f"data.root={phantom}", *TINY, *DDP],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=240,
+        env=environment,
+    )
+    assert done.returncode == 0, done.stderr
+    assert (run_of(tmp_path) / "report.html").exists()
+    assert done.stdout.count("report.html") == 1
+
+
+def killed(process: subprocess.Popen, folder: Path, epochs: int) -> Path:
+    """End a run without a word once so many epochs are in its table."""
+    deadline = time.monotonic() + 200
+    while time.monotonic() < deadline:
+        tables = list(folder.rglob("metrics.csv"))
+        if tables and len(pd.read_csv(tables[0])) >= epochs:
+            break
+        assert process.poll() is None
+        time.sleep(0.02)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    return run_of(folder)
+
+
+def test_a_killed_run_goes_on_to_the_same_weights(phantom: Path, tmp_path: Path) -> None:
+    """Dropout, augmentation, averaged weights and the schedule among what has to go on."""
+    options = (
+        f"data.root={phantom}",
+        "model.dropout=0.2",
+        "augmentation=standard",
+        "trainer.ema=0.9",
+        "trainer.max_epochs=6",
+    )
+    whole = finished(tmp_path / "whole", *options)
+    folder = tmp_path / "killed"
+    folder.mkdir()
+    process = subprocess.Popen(
+        command("run.py", *TINY, *options),
+        cwd=folder,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    run = killed(process, folder, epochs=2)
+    assert not (run / "report.html").exists()
+    shutil.copy(run / LAST, tmp_path / "state.ckpt")
+    assert torch.load(tmp_path / "state.ckpt", weights_only=True)["epoch"] >= 0
+    done = call("run.py", *TINY, *options, "resume=auto", cwd=folder)
+    assert done.returncode == 0, done.stderr
+    first, second = weights(whole), weights(run_of(folder))
+    assert all(torch.equal(first[name], second[name]) for name in first)
