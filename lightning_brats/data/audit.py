@@ -34,6 +34,7 @@ def check_volume(case: Case, volume: Volume) -> list[str]:
     Raises:
         DataError: There is no brain, or a modality is constant inside it.
     """
+    volume = volume.in_memory_order()
     brain = volume.brain
     if not brain.any():
         raise DataError(

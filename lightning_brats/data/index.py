@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import gc
 import os
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 
 from lightning_brats.data.case import Case
@@ -15,6 +13,7 @@ from lightning_brats.data.layouts.files import scan
 from lightning_brats.data.layouts.folders import CaseFolders
 from lightning_brats.errors import ConfigError, DataError
 from lightning_brats.labels import LabelScheme
+from lightning_brats.parallel import no_collection
 
 Reader = Decathlon | CaseFolders
 
@@ -61,7 +60,7 @@ def index_dataset(
     if layout is not None and layout not in LAYOUTS:
         remedy = f"data.layout is one of {', '.join(LAYOUTS)}, or null to recognise it"
         raise ConfigError(f"the layout '{layout}' is unknown", remedy=remedy)
-    with _no_collection():
+    with no_collection():
         return _index(Path(root), layout, labels, require_masks, bad or BadCases())
 
 
@@ -106,18 +105,6 @@ def unique_cases(
             continue
         seen[case.case] = case
     return [seen[name] for name in sorted(seen)]
-
-
-@contextmanager
-def _no_collection() -> Iterator[None]:
-    """Without the cyclic collector, which would walk the growing list of cases again and again."""
-    was_enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_enabled:
-            gc.enable()
 
 
 def _reader(root: Path) -> Reader:

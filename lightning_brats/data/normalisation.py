@@ -51,9 +51,10 @@ def normalise(
     if how == "histogram":
         assert landmarks is not None
         return np.clip(_standardise(values, landmarks) / LANDMARK_RANGE, -HALF_MAX, HALF_MAX)
-    centred = values - values.mean(dtype=np.float64)
-    scaled = centred / max(float(values.std(dtype=np.float64)), np.finfo(np.float32).tiny)
-    return np.clip(scaled, -HALF_MAX, HALF_MAX)
+    centred = values - float(values.mean(dtype=np.float64))  # single precision from here on
+    deviation = float(np.dot(centred, centred) / len(centred)) ** 0.5
+    centred /= max(deviation, float(np.finfo(np.float32).tiny))
+    return np.clip(centred, -HALF_MAX, HALF_MAX, out=centred)
 
 
 def _standardise(values: np.ndarray, landmarks: Sequence[float]) -> np.ndarray:

@@ -19,6 +19,7 @@ from lightning_brats.data.layouts.files import read_json
 from lightning_brats.data.leaks import PARTS, check_sides, check_split
 from lightning_brats.data.strata import spread, stratified
 from lightning_brats.errors import ConfigError, DataError
+from lightning_brats.parallel import no_collection
 
 DRAW = ("seed", "fold", "folds")
 
@@ -133,6 +134,20 @@ def make_split(
         ConfigError: Shares or folds that cannot be.
     """
     _check_shares(validation, test, fold, folds)
+    with no_collection():
+        return _drawn(cases, seed, validation, test, fold, folds, sizes, twins)
+
+
+def _drawn(
+    cases: Sequence[Case],
+    seed: int,
+    validation: float,
+    test: float,
+    fold: int | None,
+    folds: int,
+    sizes: Mapping[str, float] | None,
+    twins: Sequence[Twin],
+) -> Split:
     drawn = _joined(cases, twins)
     real = [case for case in drawn if not case.synthetic]
     patients = stratified(real, seed, sizes)

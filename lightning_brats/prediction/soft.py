@@ -18,7 +18,7 @@ import nibabel as nib
 import numpy as np
 from nibabel.nifti1 import Nifti1Extension
 
-from lightning_brats.data.case import read_nifti
+from lightning_brats.data.nifti import read_nifti
 from lightning_brats.data.preprocess import Geometry
 from lightning_brats.errors import DataError
 from lightning_brats.labels import LabelScheme

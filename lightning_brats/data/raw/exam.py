@@ -12,8 +12,9 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 
-from lightning_brats.data.case import AFFINE_TOLERANCE, Case, read_images, read_mask, read_nifti
+from lightning_brats.data.case import AFFINE_TOLERANCE, Case, read_images, read_mask
 from lightning_brats.data.geometry import interpolate_labels
+from lightning_brats.data.nifti import read_nifti
 from lightning_brats.data.raw.intensity import denoise
 from lightning_brats.data.raw.quality import POOR
 from lightning_brats.data.raw.registration import Alignment, register
