@@ -37,7 +37,7 @@ RESERVE = 5.0
 """Seconds kept for what comes at the end of training."""
 
 
-def nnunet_planned(folder: Path, root: Path, split: dict) -> None:
+def nnunet_planned(folder: Path, root: Path, split: dict[str, list[str]]) -> None:
     """Raw data, fingerprint, plans of our network's size, preprocessed cases and our split."""
     from nnunetv2.experiment_planning import plan_and_preprocess_api as api
 
@@ -72,6 +72,13 @@ def nnunet_planned(folder: Path, root: Path, split: dict) -> None:
     api.preprocess([1], configurations=("3d_fullres",), num_processes=(THREADS,))
     own = [{"train": split["train"], "val": split["validation"]}]
     (plans_file.parent / "splits_final.json").write_text(json.dumps(own))
+
+
+def split_of(run: Path) -> dict[str, list[str]]:
+    """Cases of each part."""
+    stored = json.loads((run / "split.json").read_text())
+    parts = ("train", "validation", "test")
+    return {part: [case for own in stored[part].values() for case in own] for part in parts}
 
 
 def nnunet_train(folder: Path, minutes: float) -> None:
@@ -184,7 +191,7 @@ def main() -> None:
         root = write_phantom(folder / "phantom", "brats2023-gli", args.cases, spacing=2.0)
         data = [f"data.root={root}", f"data.cache={folder / 'cache'}"]
         first, _ = ours_run(folder / "first", data, 1)  # prepares the cases and draws the split
-        nnunet_planned(folder, root, json.loads((first / "split.json").read_text()))
+        nnunet_planned(folder, root, split_of(first))
         for minutes in args.minutes:
             own = ours(folder / f"ours{minutes}", data, minutes)
             peer = nnunet(folder, root, minutes)

@@ -87,7 +87,8 @@ def _filling_memory(
     )
     while on_gpu and not step_fits(net, channels, patch, batch, half):
         patch, batch = smaller(patch, batch)
-    return replace(best, patch_size=patch, batch_size=batch)
+    x, y, z = patch
+    return replace(best, patch_size=(x, y, z), batch_size=batch)
 
 
 def _place_augmentation(cfg: DictConfig, machine: Machine, data: BratsDataModule) -> None:

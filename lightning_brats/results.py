@@ -27,7 +27,7 @@ from lightning_brats.models import describe
 from lightning_brats.preparation import fingerprint
 from lightning_brats.report import write_report
 from lightning_brats.runs import write_json
-from lightning_brats.segmentation import VALIDATION
+from lightning_brats.segmentation import COST, VALIDATION
 from lightning_brats.task import SegmentationTask
 from lightning_brats.tuning_run import STORED
 
@@ -115,7 +115,24 @@ def summarise(
         "parameters": cost["parameters"],
         "gflops_per_patch": round(cost["gflops"], 3),
         "peak_memory_mb": peak_memory_mb(),
+        **running_cost(folder, history),
     }
+
+
+def running_cost(folder: Path, history: pd.DataFrame) -> dict[str, float]:
+    """Seconds a test case took, and energy of training, as far as they were measured.
+
+    Args:
+        folder: The run's.
+        history: Its epochs.
+    """
+    known = {}
+    if (folder / COST).is_file():
+        measured = json.loads((folder / COST).read_text())
+        known["inference_seconds_per_case"] = round(measured["seconds_per_case"], 3)
+    if "energy_wh" in history and history["energy_wh"].notna().all():
+        known["energy_kwh"] = round(float(history["energy_wh"].sum()) / 1000, 6)
+    return known
 
 
 def mean_scores(scores: pd.DataFrame, regions: Sequence[str]) -> dict[str, dict[str, float | None]]:

@@ -5,6 +5,8 @@ Shapes: `K` outputs, `x y z` a cropped volume.
 
 from __future__ import annotations
 
+import json
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -25,6 +27,8 @@ from lightning_brats.tuning_run import ProbabilityWriter, Tuning
 
 VALIDATION = "predictions_validation"
 """Folder of a fold's masks of its validation cases, and their scores."""
+COST = "inference.json"
+"""What segmenting the test cases took, for the run's summary."""
 
 
 def segment_cases(
@@ -66,7 +70,9 @@ def segment_cases(
         trainer.strategy.barrier()
         final = tuning_run.chosen(run)
     writers = [PredictionWriter(run / "predictions", final), ConfidenceWriter(run)]
-    _segment(trainer, task, data, "test", checkpoint, writers)
+    seconds = _segment(trainer, task, data, "test", checkpoint, writers)
+    if trainer.is_global_zero:
+        (run / COST).write_text(json.dumps({"seconds_per_case": seconds}) + "\n")
 
 
 class ConfidenceWriter(pl.Callback):
@@ -120,7 +126,7 @@ class ConfidenceWriter(pl.Callback):
 
 
 class CaseCounter(pl.Callback):
-    """Tells how far predicting is.
+    """Tells how far predicting is, and how long a case takes on one device.
 
     Args:
         total: Cases of all ranks.
@@ -129,16 +135,25 @@ class CaseCounter(pl.Callback):
 
     def __init__(self, total: int, progress: Callable[[int, int], None]) -> None:
         self.total, self.progress = total, progress
-        self._done = 0
+        self._done = self._own = 0
+        self._began = 0.0
+        self.seconds_per_case = 0.0
+        """Of reading, network, mask and confidence; mean over this rank's cases."""
 
     def on_predict_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Say what is to come."""
+        """Say what is to come, and start the clock."""
+        self._began = time.perf_counter()
         self.progress(0, self.total)
 
     def on_predict_batch_end(self, trainer: pl.Trainer, *args: Any, **kwargs: Any) -> None:
         """Count a case; the other ranks are about as far as this one."""
+        self._own += 1
         self._done = min(self._done + trainer.world_size, self.total)
         self.progress(self._done, self.total)
+
+    def on_predict_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Stop the clock."""
+        self.seconds_per_case = (time.perf_counter() - self._began) / max(self._own, 1)
 
 
 def _segment(
@@ -148,8 +163,12 @@ def _segment(
     part: str,
     checkpoint: Path,
     writers: Sequence[pl.Callback],
-) -> None:
-    """Predict the volumes of a part of the split, each writer seeing every one of them."""
+) -> float:
+    """Predict the volumes of a part of the split, each writer seeing every one of them.
+
+    Returns:
+        Seconds a case.
+    """
     volumes: DataLoader = data.test_dataloader() if part == "test" else data.val_dataloader()
     others = list(trainer.callbacks)  # type: ignore[attr-defined]
     with console.counting("segmenting", f"{part} cases", trainer.is_global_zero) as progress:
@@ -158,3 +177,4 @@ def _segment(
         trainer.predict(task, volumes, ckpt_path=checkpoint, return_predictions=False)
     trainer.callbacks = others  # type: ignore[attr-defined]
     trainer.strategy.barrier()
+    return counter.seconds_per_case

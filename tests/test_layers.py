@@ -24,6 +24,7 @@ LAYERS = {
     "ranks": 2,
     "fitting": 2,
     "memory": 2,
+    "energy": 2,
     "parts": 2,
     "cli": 2,
     "configs": 0,

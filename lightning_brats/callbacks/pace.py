@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from typing import Any, NamedTuple
 
@@ -10,6 +11,7 @@ import torch
 
 from lightning_brats.data.datamodule import BratsDataModule
 from lightning_brats.data.queue import PatchQueue, QueueStatistics
+from lightning_brats.energy import JOULES_PER_WATT_HOUR, joules_used
 
 
 class Reading(NamedTuple):
@@ -21,6 +23,7 @@ class Reading(NamedTuple):
         waited: Seconds in which the trainer waited for patches.
         patches: Patches that it took.
         ready: Sum, over these, of the patches that were ready when it came.
+        joules: That its GPU used; NaN where that is not reported.
     """
 
     seconds: float = 0.0
@@ -28,6 +31,7 @@ class Reading(NamedTuple):
     waited: float = 0.0
     patches: float = 0.0
     ready: float = 0.0
+    joules: float = 0.0
 
     def minus(self, other: Reading) -> Reading:
         """What came after `other`."""
@@ -41,6 +45,7 @@ class Pace(pl.Callback):
     is the share of that time in which a step waited for its patches (on the rank that waited
     most), `queue_fill` the mean share of the queue that was ready when a patch was taken, and
     `queue_mb` what was in flight: megabytes of ready patches and of the batches made of them.
+    An epoch also has `energy_wh` of all ranks' GPUs, where they report it.
     """
 
     def __init__(self) -> None:
@@ -98,8 +103,12 @@ class Pace(pl.Callback):
         if trainer.world_size > 1:
             waited = torch.tensor(taken.waited, device=trainer.strategy.root_device)
             longest = trainer.strategy.reduce(waited, reduce_op="max")
-            taken = taken._replace(waited=float(longest))
+            joules = torch.tensor(taken.joules, device=trainer.strategy.root_device)
+            total = trainer.strategy.reduce(joules, reduce_op="sum")
+            taken = taken._replace(waited=float(longest), joules=float(total))
         self.epoch = {"seconds": taken.seconds, **self._rates(taken, trainer)}
+        if not math.isnan(taken.joules):
+            self.epoch["energy_wh"] = taken.joules / JOULES_PER_WATT_HOUR
 
     def _rates(self, taken: Reading, trainer: pl.Trainer) -> dict[str, float]:
         training = max(taken.seconds - taken.validating, 1e-9)
@@ -117,6 +126,12 @@ class Pace(pl.Callback):
 
     def _read(self) -> Reading:
         found = self._queue.statistics if self._queue else QueueStatistics()
+        joules = joules_used()
         return Reading(
-            time.perf_counter(), self._validating, found.waited, found.patches, found.ready
+            time.perf_counter(),
+            self._validating,
+            found.waited,
+            found.patches,
+            found.ready,
+            math.nan if joules is None else joules,
         )

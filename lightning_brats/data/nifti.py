@@ -12,7 +12,7 @@ from isal import igzip, isal_zlib
 
 from lightning_brats.errors import DataError
 
-UNREADABLE = (
+UNREADABLE: tuple[type[Exception], ...] = (
     nib.filebasedimages.ImageFileError,
     nib.spatialimages.HeaderDataError,
     OSError,

@@ -67,6 +67,7 @@ def _averages_held(block: nn.Module) -> Iterator[None]:
     momenta = [norm.momentum for norm in norms]
     for norm in norms:
         norm.momentum = 0.0
+        assert norm.num_batches_tracked is not None  # as `track_running_stats` says
         norm.num_batches_tracked.sub_(1)  # forward adds one
     try:
         yield

@@ -1,0 +1,78 @@
+"""From paths to what is compared: run folders, folders of runs, scored folders, tables."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import pandas as pd
+
+from lightning_brats.comparison.choices import factors, label
+from lightning_brats.comparison.entry import Entry
+from lightning_brats.comparison.loading import find, read_entry
+from lightning_brats.errors import ConfigError
+
+__all__ = ["Entry", "load_entries", "unfinished"]
+
+
+def load_entries(
+    paths: Sequence[str | Path],
+    names: Sequence[str] | None = None,
+    details: pd.DataFrame | None = None,
+) -> list[Entry]:
+    """Read everything that is to be compared.
+
+    Args:
+        paths: Runs, folders of runs at any depth, folders scored by `experiments/evaluate.py`, or
+            tables of scores (CSV, Parquet).
+        names: What each path is, one each; all runs under a path are then one choice. Without them
+            a run is named by the settings in which the runs differ, seeds and folds left out.
+        details: Column `case` and `cohort`, `grade` or others that the scores do not tell.
+
+    Raises:
+        ConfigError: A path does not exist or holds no scores, or names and paths do not match.
+        DataError: A file is damaged.
+    """
+    if not paths:
+        remedy = "python experiments/compare.py 'runs=[runs/unet,runs/attention_unet]'"
+        raise ConfigError("no run is named", remedy=remedy)
+    if names is not None and len(names) != len(paths):
+        raise ConfigError(
+            f"{len(names)} names for {len(paths)} paths", remedy="give one name a path, or none"
+        )
+    entries: list[Entry] = []
+    given: list[str | None] = []
+    for number, path in enumerate(map(Path, paths)):
+        known = {entry.folder.resolve() for entry in entries}
+        for table in find(path)[0]:
+            entry = read_entry(table, details)
+            if entry.folder.resolve() in known and entry.settings:
+                problem = "the run is named twice"
+                raise ConfigError(problem, file=entry.folder, remedy="name it once")
+            entries.append(entry)
+            given.append(names[number] if names else None)
+    return _named(entries, given)
+
+
+def unfinished(paths: Sequence[str | Path]) -> list[Path]:
+    """Folders of runs under the paths that have no scores yet."""
+    return [folder for path in paths for folder in find(Path(path))[1]]
+
+
+def _named(entries: list[Entry], given: Sequence[str | None]) -> list[Entry]:
+    """The entries with their choices."""
+    runs = [entry for entry in entries if entry.settings]
+    levels = iter(factors([entry.settings for entry in runs]))
+    taken = Counter(entry.name for entry in entries)
+    named = []
+    for entry, name in zip(entries, given, strict=True):
+        own = next(levels) if entry.settings else {}
+        if name is None and entry.settings:
+            name = label(own) or str(entry.settings.get("model_name") or entry.name)
+        if name is None:
+            lone = taken[entry.name] == 1
+            name = entry.name if lone else f"{entry.folder.parent.name}/{entry.name}"
+        named.append(replace(entry, choice=name))
+    return named
