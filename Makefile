@@ -8,7 +8,7 @@ STAMP := $(VENV)/.installed
 BENCH := .venv-bench
 BENCH_STAMP := $(BENCH)/.installed
 
-.PHONY: help run test test-all lint bench clean
+.PHONY: help run test test-all lint study bench clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -26,6 +26,12 @@ lint: $(STAMP)  ## ruff and mypy
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+study: $(STAMP)  ## four architectures × 3 seeds on the phantom, killed once and continued, compared; then a search
+	-timeout --signal=KILL 240 $(BIN)/python sweeps/run.py sweep=study
+	$(BIN)/python sweeps/run.py sweep=study
+	$(BIN)/python experiments/compare.py runs=runs/study
+	$(BIN)/python sweeps/run.py sweep=study_search
 
 bench: $(BENCH_STAMP)  ## every benchmark against its peer (installs the peers; long; run nothing beside it)
 	@for script in benchmarks/[a-z]*.py; do echo "== $$script"; $(BENCH)/bin/python $$script || exit 1; done

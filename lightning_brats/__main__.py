@@ -3,9 +3,14 @@
 COMMANDS = {
     "python -m lightning_brats.data.phantom": "write the digital phantom in any BraTS layout",
     "python -m lightning_brats.models": "parameters, GFLOPs and memory of every model",
+    "python experiments/prepare.py": "check, audit and prepare a data set ahead",
     "python experiments/run.py": "train, test, score and report one experiment",
     "python experiments/predict.py": "segment new cases with a trained network",
     "python experiments/evaluate.py": "score anybody's masks against references",
+    "python sweeps/run.py": "many runs as one study: grids to compare, spaces to search",
+    "python sweeps/status.py": "how far a study is",
+    "python experiments/compare.py": "say with statistics which choice is better",
+    "python experiments/dashboard.py": "a W&B workspace and report of these runs",
 }
 
 if __name__ == "__main__":

@@ -19,6 +19,7 @@ from lightning_brats.callbacks import (
     RandomState,
     SafeStop,
     SkipNonFinite,
+    StudyPruning,
     TrainingProgress,
 )
 from lightning_brats.checkpoints import SafeCheckpointIO
@@ -31,6 +32,7 @@ from lightning_brats.labels import LabelScheme
 from lightning_brats.parts import build, plain
 from lightning_brats.prediction import context
 from lightning_brats.preparation import cache_root, find_source
+from lightning_brats.sweeps import reporting
 from lightning_brats.task import SegmentationTask
 
 OURS = (
@@ -171,6 +173,8 @@ def build_trainer(cfg: DictConfig, folder: Path, source: CaseSource) -> pl.Train
         callbacks.insert(0, AveragedWeights(ours["ema"]))
     if ours["patience"]:
         callbacks.append(EarlyStopping("val/dice_mean", patience=ours["patience"], mode="max"))
+    if report := reporting.from_environment():
+        callbacks.append(StudyPruning(report, folder / reporting.PRUNED))
     if torch.cuda.is_available():
         torch.set_float32_matmul_precision("high" if ours["tf32"] else "highest")
     torch.backends.cudnn.allow_tf32 = ours["tf32"]

@@ -17,17 +17,21 @@ from lightning_brats.errors import BratsError
 CONFIGS = "pkg://lightning_brats.configs"
 
 
+STATUS = {"InterruptedRunError": 130, "PrunedRunError": 3}
+"""Exit status where a run ended early and nothing is wrong; by name, as importing them is slow."""
+
+
 def friendly(command: Callable[[Any], Any]) -> Callable[[Any], Any]:
-    """Print a `BratsError` as its message; status 2, or 130 where the user stopped the run."""
+    """Print a `BratsError` as its message; status 2, or that of `STATUS`."""
 
     @functools.wraps(command)
     def wrapped(cfg: Any) -> Any:
         try:
             return command(cfg)
         except BratsError as error:
-            stopped = type(error).__name__ == "InterruptedRunError"
-            print(f"\n{'' if stopped else 'error: '}{error}", file=sys.stderr)
-            sys.exit(130 if stopped else 2)
+            status = STATUS.get(type(error).__name__, 2)
+            print(f"\n{'error: ' if status == 2 else ''}{error}", file=sys.stderr)
+            sys.exit(status)
         except MissingMandatoryValue as error:
             name = getattr(error, "full_key", None) or "a value"
             print(f"\nerror: {name} is not given; see --help", file=sys.stderr)

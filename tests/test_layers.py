@@ -50,6 +50,8 @@ LAYERS = {
     "results": 5,
     "assembly": 5,
     "resolving": 5,
+    "sweeps": 5,
+    "dashboard": 5,
     "experiment": 5,
     "__main__": 6,
     "__init__": 6,

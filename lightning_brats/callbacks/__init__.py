@@ -5,6 +5,7 @@ from lightning_brats.callbacks.compiled import CompiledNetwork
 from lightning_brats.callbacks.faults import DivergedRunError, SkipNonFinite
 from lightning_brats.callbacks.pace import Pace
 from lightning_brats.callbacks.progress import TrainingProgress
+from lightning_brats.callbacks.pruning import PrunedRunError, StudyPruning
 from lightning_brats.callbacks.randomness import RandomState
 from lightning_brats.callbacks.stop import InterruptedRunError, SafeStop
 from lightning_brats.callbacks.table import EpochTable
@@ -16,8 +17,10 @@ __all__ = [
     "EpochTable",
     "InterruptedRunError",
     "Pace",
+    "PrunedRunError",
     "RandomState",
     "SafeStop",
     "SkipNonFinite",
+    "StudyPruning",
     "TrainingProgress",
 ]

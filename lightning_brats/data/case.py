@@ -153,17 +153,18 @@ def read_case(case: Case) -> Volume:
         DataError: A file is unreadable or disagrees with the others.
         LabelError: The mask's values contradict the case's label scheme.
     """
-    channels: list[np.ndarray] = []
+    image: np.ndarray | None = None
     affine: np.ndarray | None = None
-    for modality, data, own in read_images(case):
+    for channel, (modality, data, own) in enumerate(_stored_images(case)):
         path = case.images[modality].path
-        affine = own if affine is None else affine
-        reference = channels[0].shape if channels else data.shape
-        _check_grid(case, modality, path, (data.shape, own), (reference, affine))
-        channels.append(data)
-    if affine is None:
+        if image is None or affine is None:
+            # In the files' own order of axes, so that a channel is copied as it lies in memory.
+            image = np.empty((len(case.images), *data.shape[::-1]), np.float32)
+            image, affine = image.transpose(0, *range(data.ndim, 0, -1)), own
+        _check_grid(case, modality, path, (data.shape, own), (image.shape[1:], affine))
+        image[channel] = data
+    if image is None or affine is None:
         raise DataError("no modality is listed", case=case.case, remedy="see data.modalities")
-    image = np.stack(channels)
     brain = _read_brain(case, image, affine)
     return Volume(image, affine, _read_mask(case, image.shape[1:], affine), brain)
 
@@ -174,20 +175,26 @@ def read_images(case: Case) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
     Raises:
         DataError: A file is unreadable, has another number of dimensions or voxels not finite.
     """
+    for modality, data, affine in _stored_images(case):
+        yield modality, np.asarray(data, np.float32), affine
+
+
+def _stored_images(case: Case) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
+    """As `read_images`, but in the type that the file has."""
     loaded: dict[Path, tuple[np.ndarray, np.ndarray]] = {}
     for modality, ref in case.images.items():
         if ref.path not in loaded:
             loaded[ref.path] = _read_image(ref, case.case)
         data, affine = loaded[ref.path]
         data = _channel(case, ref, data)
-        if not np.isfinite(data).all():
+        if not _is_finite(data):
             raise DataError(
                 f"{modality} holds NaN or infinite voxels",
                 case=case.case,
                 file=ref.path,
                 remedy="repair the volume (e.g. set them to 0) or exclude the case",
             )
-        yield modality, np.asarray(data, np.float32), affine
+        yield modality, data, affine
 
 
 def read_native(case: Case) -> Volume:
@@ -250,6 +257,12 @@ def write_mask(path: Path, labels: np.ndarray, affine: np.ndarray, scheme: Label
     image.header.set_xyzt_units("mm")
     path.parent.mkdir(parents=True, exist_ok=True)
     nib.save(image, path)
+
+
+def _is_finite(data: np.ndarray) -> bool:
+    """In single precision, in which it is used."""
+    integers = np.issubdtype(data.dtype, np.integer)
+    return integers or bool(np.isfinite(np.asarray(data, np.float32)).all())
 
 
 def _read_image(ref: ImageRef, case: str) -> tuple[np.ndarray, np.ndarray]:

@@ -1,0 +1,1 @@
+"""A W&B workspace and report with the views of a comparison."""

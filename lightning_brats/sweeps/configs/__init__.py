@@ -1,0 +1,1 @@
+"""Hydra configuration of `sweeps/run.py` and `sweeps/status.py`."""
