@@ -12,7 +12,7 @@ from isal import igzip, isal_zlib
 
 from lightning_brats.errors import DataError
 
-UNREADABLE: tuple[type[Exception], ...] = (
+UNREADABLE: tuple[Any, ...] = (
     nib.filebasedimages.ImageFileError,
     nib.spatialimages.HeaderDataError,
     OSError,
