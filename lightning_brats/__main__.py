@@ -5,6 +5,7 @@ COMMANDS = {
     "python -m lightning_brats.models": "parameters, GFLOPs and memory of every model",
     "python experiments/prepare.py": "check, audit and prepare a data set ahead",
     "python experiments/run.py": "train, test, score and report one experiment",
+    "python experiments/baseline.py": "fit, test, score and report one classical method",
     "python experiments/predict.py": "segment new cases with a trained network",
     "python experiments/evaluate.py": "score anybody's masks against references",
     "python sweeps/run.py": "many runs as one study: grids to compare, spaces to search",

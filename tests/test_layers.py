@@ -52,6 +52,7 @@ LAYERS = {
     "resolving": 5,
     "sweeps": 5,
     "dashboard": 5,
+    "baselines": 5,
     "experiment": 5,
     "__main__": 6,
     "__init__": 6,

@@ -67,13 +67,15 @@ def factors(settings: Sequence[Mapping[str, Any]]) -> list[dict[str, str]]:
     Returns:
         For each run, factor → its level: of a config group the option (`loss` → `dice_focal`), and
         of settings that differ between runs of one option their value (`optimizer.lr` → `0.001`).
+        A group that a run does not have, as a classical method has no loss, sets nobody apart.
     """
-    named = [{group: option(own, group) for group in OPTIONS} for own in settings]
+    named = [{g: option(own, g) for g in OPTIONS if _has(own, g)} for own in settings]
     found: list[dict[str, str]] = [{} for _ in settings]
     for group in OPTIONS:
-        if len({own[group] for own in named}) > 1:
+        if len({own[group] for own in named if group in own}) > 1:
             for levels, own in zip(found, named, strict=True):
-                levels[group] = own[group]
+                if group in own:
+                    levels[group] = own[group]
     columns: list[list[str | None]] = []
     for key in dict.fromkeys(key for own in settings for key in own):
         if not _is_free(key) and _varies(key, settings, named):
@@ -120,8 +122,17 @@ def _varies(
     group = key.partition(".")[0]
     seen: dict[str, set[str]] = {}
     for own, options in zip(settings, named, strict=True):
+        if not _has(own, group):
+            continue
         seen.setdefault(options.get(group, ""), set()).add(repr(own.get(key)))
     return any(len(values) > 1 for values in seen.values())
+
+
+def _has(own: Mapping[str, Any], group: str) -> bool:
+    """Whether a run has a group, or a single setting of this name, at all."""
+    if group == "model" and own.get("model_name"):
+        return True
+    return any(key == group or key.startswith(f"{group}.") for key in own)
 
 
 def _is_free(key: str) -> bool:

@@ -145,13 +145,15 @@ def _facts(
 ) -> dict[str, Any]:
     """What has to agree; `own` is said by the scored folder, `summary` by its run."""
     protocol = own.get("protocol", "legacy" if settings else None)
+    # More time would not make a classical method better: it has a cost, but no budget.
+    budget = () if summary.get("classical") else BUDGET
     facts = {
         "protocol": protocol,
         "data_fingerprint": summary.get("data_fingerprint"),
         "regions": tuple(dict.fromkeys(scores["region"])),
         "labels": settings.get("data.labels"),
         "phantom": summary.get("phantom"),
-        "budget": {key: summary[key] for key in BUDGET if summary.get(key) is not None},
+        "budget": {key: summary[key] for key in budget if summary.get(key) is not None},
     }
     return {key: value for key, value in facts.items() if value not in (None, {})}
 

@@ -83,3 +83,15 @@ def test_an_option_is_recognised_with_a_changed_value() -> None:
 def test_an_unknown_part_is_named_by_its_target() -> None:
     assert option({"loss._target_": "somebody.losses.Novel"}, "loss") == "Novel"
     assert option({}, "loss") == "–"
+
+
+def test_a_classical_method_sets_no_training_setting_apart() -> None:
+    """It has neither loss nor queue; a network beside it keeps its short name."""
+    method = {"model_name": "kmeans", "model._target_": "K", "model.clusters": 8, "seed": 0}
+    shared = {k: v for k, v in settings("model=unet").items() if k.startswith("preprocess.")}
+    runs = [settings("model=unet"), {**method, **shared}, {**method, **shared, "model.clusters": 9}]
+    assert [label(levels) for levels in factors(runs)] == [
+        "unet",
+        "kmeans · clusters=8",
+        "kmeans · clusters=9",
+    ]

@@ -1,0 +1,1 @@
+"""Hydra group `method` of `experiments/baseline.py`."""
