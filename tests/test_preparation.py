@@ -183,15 +183,6 @@ def test_near_identical_cases_stay_on_one_side(tmp_path: Path) -> None:
         splitting.check_given(cfg, source, parted)
 
 
-def test_launchers_tell_a_process_its_place(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("RANK", "WORLD_SIZE", "SLURM_PROCID", "SLURM_NTASKS"):
-        monkeypatch.delenv(name, raising=False)
-    assert preparation.launched() == (0, 1)
-    monkeypatch.setenv("SLURM_PROCID", "3")
-    monkeypatch.setenv("SLURM_NTASKS", "4")
-    assert preparation.launched() == (3, 4)
-
-
 def command(*arguments: str) -> list[str]:
     return [sys.executable, str(ROOT / "experiments" / "prepare.py"), *arguments]
 

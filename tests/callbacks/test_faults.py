@@ -45,7 +45,7 @@ def test_a_step_without_a_number_changes_nothing(tmp_path: Path, capsys) -> None
     module = fit(tmp_path, [1.0, float("nan"), 1.0, 1.0])
     # v = 1, then skipped, then v = 0.5 · 1 + 1 = 1.5: w = 1, 0.9, 0.9, 0.75
     assert module.seen == pytest.approx([1.0, 0.9, 0.9, 0.75])
-    assert float(module.w) == pytest.approx(0.75 - 0.1 * 1.75)
+    assert module.w.item() == pytest.approx(0.75 - 0.1 * 1.75)
     assert "step 1: the loss or its gradient is not a number; skipped" in capsys.readouterr().err
 
 
@@ -62,5 +62,5 @@ def test_all_batches_of_an_accumulated_step_are_named(tmp_path: Path, capsys) ->
 
 def test_clean_training_is_untouched(tmp_path: Path, capsys) -> None:
     module = fit(tmp_path, [1.0, 1.0])
-    assert float(module.w) == pytest.approx(1 - 0.1 - 0.15)
+    assert module.w.item() == pytest.approx(1 - 0.1 - 0.15)
     assert not capsys.readouterr().err
