@@ -44,6 +44,7 @@ def weights(run: Path) -> dict[str, torch.Tensor]:
     return torch.load(run / LAST, weights_only=True)["state_dict"]
 
 
+@pytest.mark.slow
 def test_two_ranks_train_as_one_with_the_doubled_batch(phantom: Path, tmp_path: Path) -> None:
     """They take the same patches step by step, each of them once, and average their gradients."""
     common = (f"data.root={phantom}", "augmentation=none", "trainer.max_epochs=3")

@@ -21,6 +21,8 @@ from lightning_brats.evaluation import evaluate, write_scores
 from lightning_brats.labels import MODALITIES, REGIONS
 from lightning_brats.parts import build
 
+pytestmark = pytest.mark.slow
+
 METHODS = (
     "thresholding",
     "region_growing",
