@@ -49,6 +49,10 @@ OURS = (
 """Keys of the trainer group that are not arguments of Lightning's Trainer."""
 
 
+NO_AUGMENTATION = "lightning_brats.data.transforms.none"
+CHAIN = "lightning_brats.data.transforms.chain"
+
+
 def build_source(cfg: DictConfig) -> CaseSource:
     """Cases of the data sets that the configuration names, or of the phantom."""
     source = find_source(cfg)
@@ -77,20 +81,24 @@ def with_dropout(augmentation: dict[str, Any], share: float) -> dict[str, Any]:
         share: Probability that a modality goes; 0 leaves the augmentation as it is.
 
     Raises:
-        ConfigError: The share is no probability below 1.
+        ConfigError: The share is no probability below 1, or the augmentation is no chain.
     """
     if not 0 <= share < 1:
         raise ConfigError(f"modality_dropout={share}: must be at least 0 and less than 1")
     if not share:
         return augmentation
+    if augmentation["_target_"] not in (NO_AUGMENTATION, CHAIN):
+        raise ConfigError(
+            f"modality_dropout={share} cannot be added to {augmentation['_target_']}",
+            remedy=f"describe the augmentation as a {CHAIN}, as augmentation=custom does",
+        )
     given = augmentation.get("transforms", [])
     steps = list(given.values() if isinstance(given, dict) else given)
     dropout = {
         "_target_": "lightning_brats.data.transforms.RandomModalityDropout",
         "p_per_channel": share,
     }
-    target = "lightning_brats.data.transforms.chain"
-    return augmentation | {"_target_": target, "transforms": [*steps, dropout]}
+    return augmentation | {"_target_": CHAIN, "transforms": [*steps, dropout]}
 
 
 def outputs(head: str, scheme: LabelScheme) -> int:

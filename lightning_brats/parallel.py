@@ -1,4 +1,4 @@
-"""Processes and cores, the same way everywhere."""
+"""Processes, cores and Python's collector, the same way everywhere."""
 
 from __future__ import annotations
 

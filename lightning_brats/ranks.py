@@ -16,6 +16,8 @@ from lightning_brats.errors import ConfigError
 RESTARTS = "TORCHELASTIC_RESTART_COUNT"
 LIMIT = timedelta(minutes=30)
 """How long processes wait for the first one."""
+FAREWELL = timedelta(minutes=1)
+"""How long the first one, having failed, waits for the others to hear of it."""
 
 
 def launched() -> tuple[int, int]:
@@ -54,15 +56,15 @@ def shared(decide: Callable[[], Any]) -> Any:
         store.set(key, json.dumps({"value": value}))
     except Exception as error:
         store.set(key, json.dumps({"error": str(error)}))
+        _until_read(store, f"{key}/read", world - 1, FAREWELL)
         raise
-    finally:
-        _until_read(store, f"{key}/read", world - 1)
+    _until_read(store, f"{key}/read", world - 1, LIMIT)
     return value
 
 
-def _until_read(store: Store, counter: str, readers: int) -> None:
+def _until_read(store: Store, counter: str, readers: int, limit: timedelta) -> None:
     """Keep the store, which may end with this process's variable, until all have read it."""
-    deadline = time.monotonic() + LIMIT.total_seconds()
+    deadline = time.monotonic() + limit.total_seconds()
     while store.add(counter, 0) < readers and time.monotonic() < deadline:
         time.sleep(0.05)
 

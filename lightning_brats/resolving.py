@@ -37,7 +37,7 @@ def resolve(cfg: DictConfig, machine: Machine, data: BratsDataModule) -> DictCon
     shape = data.typical_shape()
     best = choose(machine, max(devices, 1), shape, cfg.model.get("spatial_dims", 3))
     if cfg.trainer.auto_fit:
-        best = _filling_memory(cfg, best, machine, data)
+        best = _filling_memory(cfg, best, machine, data, max(devices, 1))
     for group, keys in (
         (cfg.queue, ("patch_size", "batch_size", "workers")),
         (cfg.trainer, ("precision", "threads")),
@@ -55,7 +55,7 @@ def resolve(cfg: DictConfig, machine: Machine, data: BratsDataModule) -> DictCon
 
 
 def _filling_memory(
-    cfg: DictConfig, best: Defaults, machine: Machine, data: BratsDataModule
+    cfg: DictConfig, best: Defaults, machine: Machine, data: BratsDataModule, processes: int
 ) -> Defaults:
     """Defaults whose patch and batch, where they are left to us, fill the memory at hand."""
     queue = cfg.queue
@@ -79,7 +79,7 @@ def _filling_memory(
     voxels = sum(int(np.prod(entry.shape)) for entry in data.entries("train"))
     patch, batch = fit_sizes(
         lambda patch: estimate(net, channels, patch, half),
-        free_bytes(queue.max_bytes, device) / (1 if on_gpu else max(cfg.trainer.devices, 1)),
+        free_bytes(queue.max_bytes, device) / (1 if on_gpu else processes),
         shape,
         int(DATASET_SHARE * voxels),
         None if "patch_size" in free else list(queue.patch_size),

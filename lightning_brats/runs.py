@@ -24,6 +24,9 @@ from lightning_brats.parts import plain
 RUN_VARIABLE = "LIGHTNING_BRATS_RUN"
 """Tells the processes of a distributed run the folder that the first one made."""
 
+_announced: set[str] = set()
+"""Folders that this process chose: the next run in it (`--multirun`, a notebook) chooses anew."""
+
 LAST = Path("checkpoints") / "last.ckpt"
 FREE_KEYS = ("resume", "runs", "tracking", "trainer.devices", "trainer.strategy", "queue.workers")
 """Settings that may differ between a run and its continuation."""
@@ -38,11 +41,13 @@ def run_folder(cfg: DictConfig) -> tuple[Path, bool]:
         DataError: The folder cannot be written to.
         ConfigError: `resume` names no run, or one with other settings.
     """
-    if RUN_VARIABLE in os.environ:
-        folder = Path(os.environ[RUN_VARIABLE])
+    given = os.environ.get(RUN_VARIABLE)
+    if given and given not in _announced:
+        folder = Path(given)
         return folder, (folder / LAST).exists()
     name, resumed = ranks.shared(lambda: _chosen_folder(cfg))
     os.environ[RUN_VARIABLE] = name
+    _announced.add(name)
     return Path(name), resumed
 
 

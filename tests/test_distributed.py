@@ -1,7 +1,6 @@
 """Several processes, and processes that are killed: the numbers stay those of one that is not."""
 
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -109,8 +108,7 @@ def test_a_killed_run_goes_on_to_the_same_weights(phantom: Path, tmp_path: Path)
     )
     run = killed(process, folder, epochs=2)
     assert not (run / "report.html").exists()
-    shutil.copy(run / LAST, tmp_path / "state.ckpt")
-    assert torch.load(tmp_path / "state.ckpt", weights_only=True)["epoch"] >= 0
+    assert len(pd.read_csv(run / "metrics.csv")) < 6
     done = call("run.py", *TINY, *options, "resume=auto", cwd=folder)
     assert done.returncode == 0, done.stderr
     first, second = weights(whole), weights(run_of(folder))

@@ -250,3 +250,13 @@ def test_memory_saving_and_sizes_for_the_memory(phantom: Path, tmp_path: Path) -
     cfg = configure(tmp_path, f"data.root={phantom}", *given)
     with pytest.raises(ConfigError, match="nothing to choose"):
         experiment.build(cfg)
+
+
+def test_two_runs_in_one_process_have_folders_of_their_own(phantom: Path, tmp_path: Path) -> None:
+    """As with Hydra's `--multirun`, or in a notebook."""
+    root = f"data.root={phantom}"
+    first = experiment.build(configure(tmp_path, root, "name=a"))
+    cfg = experiment.configure(*TINY, f"runs={tmp_path}", root, "name=b")
+    second = experiment.build(cfg)  # the first run's folder is still announced to ranks
+    assert (first.folder.parent.name, second.folder.parent.name) == ("a", "b")
+    assert not second.resumed

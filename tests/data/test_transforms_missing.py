@@ -63,3 +63,8 @@ def test_it_joins_any_augmentation(name: str) -> None:
 def test_a_share_that_leaves_nothing_is_refused(share: float) -> None:
     with pytest.raises(ConfigError, match="modality_dropout"):
         with_dropout({"_target_": "x"}, share)
+
+
+def test_an_augmentation_of_another_make_is_not_replaced() -> None:
+    with pytest.raises(ConfigError, match=r"cannot be added to torchio\.RandomFlip"):
+        with_dropout({"_target_": "torchio.RandomFlip"}, 0.3)
