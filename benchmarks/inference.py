@@ -2,6 +2,7 @@
 
     python benchmarks/inference.py            # 240×240×155, windows of 128³: half an hour
     python benchmarks/inference.py --quick    # half the edge: an eighth of the work
+    python benchmarks/inference.py --weights  # no times: beside nnU-Net, with its Gaussian weights
 
 All run one network with the same window, overlap, weights and flips, each in a process of its own
 with the same threads, in turn; medians are compared. The network is MONAI's DynUNet, nnU-Net's
@@ -14,8 +15,7 @@ The volume is a made-up skull-stripped head: an ellipsoid of texture with a nest
 around it. It is predicted twice. Whole, as it comes from its files: ours visits the brain's box,
 theirs visit everything, and results differ where windows do. Cut to the box, as our and nnU-Net's
 preprocessing leave it: all windows are the same, and so must be the results. nnU-Net's Gaussian
-weights are centred half a voxel off a window's middle; with its weights in ours, results agree to
-single precision.
+weights are centred half a voxel off a window's middle; `--weights` shows that nothing else differs.
 
 Shapes: `C` modalities, `K` regions, `X Y Z` space.
 """
@@ -40,6 +40,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from lightning_brats.inference import SlidingWindow
+from lightning_brats.inference import window as window_module
 from lightning_brats.inference.grid import brain_box
 from lightning_brats.inference.precision import compute_type
 from lightning_brats.models import UNet
@@ -214,6 +215,29 @@ def difference(first: Tensor, second: Tensor, brain: Tensor) -> Tensor:
     return (first - second)[:, brain].abs()
 
 
+def with_their_weights(
+    image: Tensor, brain: Tensor, net: nn.Module, args: argparse.Namespace
+) -> None:
+    """Print the difference to nnU-Net in float32, with our Gaussian weights and with its own."""
+    from nnunetv2.inference.sliding_window_prediction import compute_gaussian
+
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        torch.save({"name": args.network, "weights": net.state_dict()}, folder / "net.pt")
+        torch.save(image.contiguous(), folder / "image.pt")
+        given = (folder, args.patch, args.flips, "32", args.threads)
+        nnunet(*given)(folder / "theirs.pt")
+        theirs = torch.load(folder / "theirs.pt", weights_only=True)
+        for weights in ("our", "nnU-Net's"):
+            if weights == "nnU-Net's":
+                window_module.gaussian_weights = lambda patch: compute_gaussian(
+                    tuple(patch), value_scaling_factor=10, dtype=torch.float32
+                )
+            ours(*given)(folder / "ours.pt")
+            gap = difference(torch.load(folder / "ours.pt", weights_only=True), theirs, brain)
+            print(f"{weights} weights: mean |Δp| {gap.mean():.1e}, largest {gap.max():.1e}")
+
+
 def has_nnunet() -> bool:
     """Is it installed?"""
     return importlib.util.find_spec("nnunetv2") is not None
@@ -242,6 +266,7 @@ def main() -> None:
     """Run all and print the tables; then a JSON line a comparison."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="half the edge")
+    parser.add_argument("--weights", action="store_true", help="results only, with either Gaussian")
     parser.add_argument("--network", choices=("dynunet", "unet"), default="dynunet")
     parser.add_argument("--flips", action="store_true", help="average over 8 mirror images")
     parser.add_argument("--repeats", type=int, default=3, help="the median of so many counts")
@@ -253,6 +278,9 @@ def main() -> None:
     net = trained(network(args.network), (120, 120, 78), STEPS)
     image, brain, _ = head((120, 120, 78) if args.quick else (240, 240, 155))
     box = brain_box(brain, args.patch)
+    if args.weights:
+        with_their_weights(image[:, *box], brain[box], net, args)
+        return
     native = compute_type("auto", torch.device("cpu")) == torch.bfloat16
     precisions = ["32", "bf16"] if native else ["32"]
     peers = ["monai", "nnunetv2"] if has_nnunet() else ["monai"]

@@ -67,10 +67,23 @@ def write_audit(
     write_table(output / "audit.csv", found, flags, twins, excluded)
     record = dataset_record(name, found, flags, twins, excluded)
     write_record(output / "dataset.json", record)
+    path = output / "audit.html"
+    path.write_text(_render(name, record, found, flags, twins, excluded), encoding="utf-8")
+    return path
+
+
+def _render(
+    name: str,
+    record: Mapping[str, Any],
+    found: Findings,
+    flags: Sequence[Flag],
+    twins: Sequence[Twin],
+    excluded: Sequence[DataError],
+) -> str:
     environment = Environment(
         loader=PackageLoader("lightning_brats"), autoescape=True, undefined=StrictUndefined
     )
-    page = environment.get_template("audit.html.j2").render(
+    return environment.get_template("audit.html.j2").render(
         name=name,
         date=_date(),
         fingerprint=record["fingerprint"],
@@ -94,9 +107,6 @@ def write_audit(
         legend=charts.cohort_colours(found),
         grids=tables.grids(found),
     )
-    path = output / "audit.html"
-    path.write_text(page, encoding="utf-8")
-    return path
 
 
 def _date() -> str:
