@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pandas as pd
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
@@ -51,7 +52,8 @@ def _tables(comparison: Comparison) -> Iterator[Table]:
     ranks = comparison.ranking.set_index("choice")["rank"]
     for metric, rows in comparison.summary.groupby("metric", sort=False):
         places, cells = digits(str(metric)), rows.set_index(["choice", "region"])
-        table = Table(title=_title(str(metric)), title_justify="left")
+        # Without a frame, three regions and the names of choices fit into 80 columns.
+        table = Table(title=_title(str(metric)), title_justify="left", box=SIMPLE_HEAD)
         table.add_column("choice", overflow="fold")
         table.add_column("seeds", justify="right")
         table.add_column("rank", justify="right")

@@ -54,9 +54,14 @@ class Plan:
         self.first: list[dict[str, Any]] = []
         if settings["space"] is not None:
             self.space = Space(settings["space"], merge(self._common, self._more))
-            if not isinstance(settings["n_trials"], int) or settings["n_trials"] < 1:
-                raise ConfigError(f"n_trials={settings['n_trials']}: a search needs a number")
             self.first = [self.space.point(point) for point in settings["first"]]
+            if settings["sampler"].get("exhaustive"):
+                self.first += [point for point in self.space.points() if point not in self.first]
+                most = settings["n_trials"] or len(self.first)
+                self.settings["n_trials"] = min(most, len(self.first))
+            number = self.settings["n_trials"]
+            if not isinstance(number, int) or number < 1:
+                raise ConfigError(f"n_trials={number}: a search needs a number")
         self._check_objectives()
 
     @property
@@ -112,7 +117,8 @@ class Plan:
             raise ConfigError("sampler=cmaes: the package cmaes is not installed", remedy=EXTRA)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ExperimentalWarning)
-            sampler: BaseSampler = build(self.settings["sampler"], seed=seed)
+            own = {k: v for k, v in self.settings["sampler"].items() if k != "exhaustive"}
+            sampler: BaseSampler = build(own, seed=seed)
         return sampler
 
     def pruner(self) -> BasePruner | None:

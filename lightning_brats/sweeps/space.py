@@ -91,6 +91,25 @@ class Space:
             raise ConfigError(f"first: the space has no {', '.join(left)} under the other values")
         return parameters
 
+    def points(self) -> list[dict[str, Any]]:
+        """Parameters of every combination there is, the last choice changing fastest.
+
+        Raises:
+            ConfigError: A range without a step has no end of values.
+        """
+        found: list[tuple[dict[str, Any], dict[str, Any]]] = [(dict(self.fixed), {})]
+        for dimension in self.dimensions:
+            longer = []
+            for chosen, parameters in found:
+                if not dimension.applies(chosen):
+                    longer.append((chosen, parameters))
+                    continue
+                for value in _values(dimension):
+                    own = {dimension.key: _decoded(value)}
+                    longer.append((chosen | own, parameters | {dimension.name: value}))
+            found = longer
+        return [parameters for _, parameters in found]
+
     def sample(self, trial: Trial) -> list[str]:
         """The overrides that the study's sampler chooses; what was chosen before stays."""
         chosen: dict[str, Any] = dict(self.fixed)
@@ -151,6 +170,22 @@ def _suggest(trial: Trial, name: str, distribution: BaseDistribution) -> Any:
     assert isinstance(distribution, FloatDistribution)
     low_, high_, step_ = distribution.low, distribution.high, distribution.step
     return trial.suggest_float(name, low_, high_, step=step_, log=distribution.log)
+
+
+def _values(dimension: Dimension) -> list[Any]:
+    """All values of a choice."""
+    distribution = dimension.distribution
+    if isinstance(distribution, CategoricalDistribution):
+        return list(distribution.choices)
+    assert isinstance(distribution, IntDistribution | FloatDistribution)
+    low, high, step = distribution.low, distribution.high, distribution.step
+    if step is None or distribution.log:
+        raise ConfigError(
+            f"space.{dimension.key}: sampler=grid needs the values of a range",
+            remedy="a list of choices, or {low: 0.1, high: 0.5, step: 0.1}",
+        )
+    values = [low + index * step for index in range(round((high - low) / step) + 1)]
+    return values if isinstance(distribution, IntDistribution) else [round(v, 12) for v in values]
 
 
 def _holds(distribution: BaseDistribution, value: Any) -> bool:
