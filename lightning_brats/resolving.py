@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -9,7 +10,7 @@ import torch
 from omegaconf import DictConfig, OmegaConf
 from torch import nn
 
-from lightning_brats.assembly import network_config, outputs
+from lightning_brats.assembly import inputs, network_config, outputs
 from lightning_brats.data.datamodule import BratsDataModule
 from lightning_brats.data.transforms import Chain, works_on_device
 from lightning_brats.errors import ConfigError
@@ -26,6 +27,7 @@ from lightning_brats.losses import foreground_weights
 from lightning_brats.machine import Defaults, Machine, choose
 from lightning_brats.models.recompute import recompute
 from lightning_brats.parts import build
+from lightning_brats.slices import axis_numbers, check_neighbours, typical_slice
 
 
 def resolve(cfg: DictConfig, machine: Machine, data: BratsDataModule) -> DictConfig:
@@ -34,7 +36,7 @@ def resolve(cfg: DictConfig, machine: Machine, data: BratsDataModule) -> DictCon
     OmegaConf.resolve(cfg)
     OmegaConf.set_struct(cfg, True)
     devices = cfg.trainer.devices if isinstance(cfg.trainer.devices, int) else 1
-    shape = data.typical_shape()
+    shape = _typical_shape(cfg, data)
     best = choose(machine, max(devices, 1), shape, cfg.model.get("spatial_dims", 3))
     if cfg.trainer.auto_fit:
         best = _filling_memory(cfg, best, machine, data, max(devices, 1))
@@ -54,6 +56,14 @@ def resolve(cfg: DictConfig, machine: Machine, data: BratsDataModule) -> DictCon
     return cfg
 
 
+def _typical_shape(cfg: DictConfig, data: BratsDataModule) -> Sequence[int]:
+    """(x, y, z) of a typical prepared volume or, for a 2-D network, of its slices."""
+    shape = data.typical_shape()
+    if cfg.model.get("spatial_dims", 3) == 3:
+        return shape
+    return typical_slice(shape, axis_numbers(cfg.queue.axes, (0, 0, 1), "queue.axes"))
+
+
 def _filling_memory(
     cfg: DictConfig, best: Defaults, machine: Machine, data: BratsDataModule, processes: int
 ) -> Defaults:
@@ -69,13 +79,11 @@ def _filling_memory(
     on_gpu = bool(machine.gpus) and cfg.trainer.accelerator in ("auto", "gpu", "cuda")
     device = torch.device("cuda" if on_gpu else "cpu")
     precision = best.precision if cfg.trainer.precision == "auto" else str(cfg.trainer.precision)
-    half, channels = "16" in precision, len(data.source.modalities)
+    half, channels = "16" in precision, inputs(cfg, data.source)
     net: nn.Module = build(network_config(cfg, data.source))
     if cfg.trainer.recompute:
         recompute(net)
-    shape = list(data.typical_shape())
-    if cfg.model.get("spatial_dims", 3) == 2:
-        shape[2] = 1
+    shape = _typical_shape(cfg, data)
     voxels = sum(int(np.prod(entry.shape)) for entry in data.entries("train"))
     patch, batch = fit_sizes(
         lambda patch: estimate(net, channels, patch, half),
@@ -106,6 +114,15 @@ def _check_dimensions(cfg: DictConfig) -> None:
             f"a {dims}-D network cannot train on patches of {patch}",
             remedy="queue=slices goes with model.spatial_dims=2; without both, all is 3-D",
         )
+    check_neighbours(cfg.queue.neighbours, patch, "queue.neighbours")
+    if cfg.inference.neighbours != cfg.queue.neighbours:
+        raise ConfigError(
+            f"inference.neighbours={cfg.inference.neighbours}, but the network is trained with "
+            f"queue.neighbours={cfg.queue.neighbours}",
+            remedy="leave inference.neighbours out: it follows queue.neighbours",
+        )
+    for group in ("queue", "inference"):
+        axis_numbers(cfg[group].axes, patch, f"{group}.axes")
 
 
 def _weight_classes(cfg: DictConfig, data: BratsDataModule) -> None:

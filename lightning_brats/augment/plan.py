@@ -1,6 +1,6 @@
 """What is done to a patch, drawn beforehand, and its application.
 
-Shapes: `B` batch, `C` modalities, `X Y Z` a patch.
+Shapes: `B` batch, `C` modalities, `S` slices of a slab, `X Y Z` a patch.
 """
 
 from __future__ import annotations
@@ -21,10 +21,12 @@ class ByChannel:
         function: (channel (X, Y, Z) float32, value) → the channel, changed in place. A function of
             a module, so that it can be sent to other processes.
         values: One for each channel; `None` leaves it alone.
+        in_plane: Whether places or neighbours matter, so that slices of a slab are done one by one.
     """
 
     function: Callable[[Tensor, Any], Tensor]
     values: Sequence[Any]
+    in_plane: bool = False
 
 
 @dataclass(frozen=True)
@@ -47,12 +49,18 @@ class Plan:
     Args:
         steps: In order.
         keep_background: Set what was zero in all channels to zero again after changes of intensity.
+        slices: S, where channels are slices of slabs, `slices.neighbours_as_channels`. A modality's
+            slab is changed as one image, and each slice where places and neighbours matter.
     """
 
     def __init__(
-        self, steps: Sequence[ByChannel | Flip] = (), keep_background: bool = False
+        self,
+        steps: Sequence[ByChannel | Flip] = (),
+        keep_background: bool = False,
+        slices: int = 1,
     ) -> None:
         self.steps, self.keep_background = tuple(steps), keep_background
+        self.slices = slices
 
     def __repr__(self) -> str:
         return f"Plan({list(self.steps)}, keep_background={self.keep_background})"
@@ -61,8 +69,8 @@ class Plan:
         """Change a patch in place, on whichever device it is.
 
         Args:
-            image: (C, X, Y, Z) of any floating-point type. Arithmetic is in single precision;
-                results are cut at the type's range, so none is infinite.
+            image: (C, X, Y, Z), or (C * S, X, Y, 1), of any floating-point type. Arithmetic is in
+                single precision; results are cut at the type's range, so none is infinite.
             mask: (1, X, Y, Z) of any type.
 
         Raises:
@@ -71,8 +79,10 @@ class Plan:
         thin = 1 + thin_axis(image.shape[1:])
         image, mask = image.transpose(thin, 3), mask.transpose(thin, 3)
         changes = [step for step in self.steps if isinstance(step, ByChannel)]
-        if any(len(step.values) != len(image) for step in changes):
+        if any(len(step.values) * self.slices != len(image) for step in changes):
             raise ValueError(f"a plan for another number of channels than {len(image)}: {self}")
+        if self.slices > 1:
+            image = image.unflatten(0, (-1, self.slices))  # (C, S, X, Y, 1)
         brain = None
         if changes and self.keep_background:
             # A product is several times faster than filling.
@@ -87,11 +97,11 @@ class Plan:
         found, changed = channel, False
         for step in self.steps:
             if isinstance(step, Flip):
-                found = found.flip(list(step.axes))
+                found = found.flip(_from_the_end(step.axes))
             elif step.values[index] is not None:
                 # A copy also where it is float32 already: its memory is in one piece and is ours.
                 found = found if changed else found.to(torch.float32, copy=True)
-                found = step.function(found.contiguous(), step.values[index])
+                found = _changed(step, found.contiguous(), index)
                 changed = True
         if changed:
             limit = torch.finfo(channel.dtype).max
@@ -103,8 +113,22 @@ class Plan:
     def _flipped(self, volume: Tensor) -> Tensor:
         for step in self.steps:
             if isinstance(step, Flip):
-                volume = volume.flip(list(step.axes))
+                volume = volume.flip(_from_the_end(step.axes))
         return volume
+
+
+def _changed(step: ByChannel, channel: Tensor, index: int) -> Tensor:
+    """A channel (X, Y, Z), or a slab (S, X, Y, 1), after a step, in place."""
+    if step.in_plane and channel.ndim == 4:
+        for each in channel:
+            step.function(each, step.values[index])
+        return channel
+    return step.function(channel, step.values[index])
+
+
+def _from_the_end(axes: Sequence[int]) -> list[int]:
+    """Spatial axes of a channel, whether or not the slices of a slab come before them."""
+    return [axis - 3 for axis in axes]
 
 
 @torch.no_grad()
@@ -134,7 +158,7 @@ def thin_axis(shape: Sequence[int]) -> int:
 
 
 def _anywhere(image: Tensor) -> Tensor:
-    """Where any channel of (C, X, Y, Z) differs from zero, (X, Y, Z) bool."""
+    """Where any channel of (C, ...) differs from zero, (...) bool."""
     # By their bits, all but the sign: comparing half-precision numbers is slow on a CPU.
     whole = {2: torch.int16, 4: torch.int32, 8: torch.int64}[image.element_size()]
     bits = image.view(whole)

@@ -115,7 +115,13 @@ class BratsDataModule(pl.LightningDataModule):
         cuda = self.trainer is not None and self._trains_on_cuda()
         on_device = works_on_device(self.transform, cuda, settings.margin)
         dataset = PatchDataset(
-            entries, settings.patch_size, self.transform, settings.margin, on_device
+            entries,
+            settings.patch_size,
+            self.transform,
+            settings.margin,
+            on_device,
+            settings.neighbours,
+            settings.slice_axes,
         )
         plan = PatchPlan(
             subjects=len(entries),

@@ -3,7 +3,8 @@
 Only the voxels that a patch needs are read from the mapped volume: the patch itself, or what its
 own rotation, scaling and deformation take it from.
 
-Shapes: `B` batch, `C` modalities, `x y z` the volume, `px py pz` the patch.
+Shapes: `B` batch, `C` modalities, `x y z` the volume, `px py pz` the patch. Slices with their
+neighbours have `C * S` channels, S slices of each modality (`slices.neighbours_as_channels`).
 """
 
 from __future__ import annotations
@@ -21,8 +22,10 @@ from lightning_brats.augment import thin_axis
 from lightning_brats.data.cache import CachedCase
 from lightning_brats.data.placement import patch_corner
 from lightning_brats.data.sampling import PatchRequest
+from lightning_brats.data.slabs import Slab, transform_slab
 from lightning_brats.data.transforms import Warp, draw_plan, leading_warp, obstacle, padding
 from lightning_brats.errors import DataError
+from lightning_brats.slices import across, neighbours_as_channels, slab_slices, slice_axis
 
 HALF_MAX = float(torch.finfo(torch.float16).max)
 PLAN = "augmentation"
@@ -44,6 +47,12 @@ class PatchDataset(Dataset):
         margin: Voxels around the patch on axes longer than 1, cut off after the transform.
         on_device: Leave all but the warp to the training device: subjects then hold an
             `augmentation` (`augment.Plan`), the very one that would have been applied here.
+        neighbours: Slices on either side of a slice that are channels as well; zero where they
+            would lie outside the volume. All are augmented alike: turned, scaled and bent in their
+            plane, and with the same changes of intensity.
+        axes: Along which slices are cut, one drawn for each patch; by default the patch's own. A
+            slice along another one is laid out as the patch's: the sides in its plane keep their
+            order.
 
     Raises:
         ValueError: `on_device` with a margin or a transform that can work in the workers alone
@@ -57,14 +66,17 @@ class PatchDataset(Dataset):
         transform: tio.Transform | None = None,
         margin: int = 0,
         on_device: bool = False,
+        neighbours: int = 0,
+        axes: Sequence[int] = (),
     ) -> None:
-        self.cases, self.transform = cases, transform
+        self.cases, self.transform, self.neighbours = cases, transform, neighbours
         hindrance = obstacle(leading_warp(transform)[1])
         if on_device and (hindrance or margin):
             raise ValueError(f"on_device: {hindrance or 'a margin is for the workers'}")
         self.on_device, self._plans = on_device, hindrance is None
         self.patch_size = tuple(patch_size)
-        self.margin = tuple(margin if size > 1 else 0 for size in self.patch_size)
+        self.axes: tuple[int | None, ...] = tuple(axes) or (slice_axis(self.patch_size),)
+        self.margin = margin if transform is not None else 0
         if margin == 0 and (names := padding(transform)):
             warnings.warn(
                 f"{', '.join(names)} will show padding inside patches: set queue.margin to the "
@@ -75,6 +87,16 @@ class PatchDataset(Dataset):
     def __len__(self) -> int:
         return len(self.cases)
 
+    @property
+    def slices(self) -> int:
+        """S, of each modality."""
+        return slab_slices(self.neighbours)
+
+    @property
+    def channels(self) -> int:
+        """Of a patch."""
+        return int(self.cases[0].image.shape[0]) * self.slices
+
     def __getitem__(self, request: PatchRequest) -> tio.Subject:
         """Patch as a subject with `image` (C, px, py, pz) fp16 and `mask` (1, px, py, pz) uint8.
 
@@ -83,22 +105,36 @@ class PatchDataset(Dataset):
         """
         case = self.cases[request.subject]
         place = np.random.default_rng(request.seed)
-        corner: Sequence[int] = patch_corner(
-            case.shape, self.patch_size, case.foreground, request, place
-        )
-        corner = [c - m for c, m in zip(corner, self.margin, strict=True)]
-        size = [p + 2 * m for p, m in zip(self.patch_size, self.margin, strict=True)]
+        axis = self.axes[0] if len(self.axes) == 1 else self.axes[place.integers(len(self.axes))]
+        patch = across(self.patch_size, axis)
+        corner: Sequence[int] = patch_corner(case.shape, patch, case.foreground, request, place)
+        margin = self._margins(patch)
+        corner = [c - m for c, m in zip(corner, margin, strict=True)]
+        size = [p + 2 * m for p, m in zip(patch, margin, strict=True)]
+        slab = Slab(axis or 0, self.neighbours)
         if self.transform is None:
-            return cut(case, corner, size)
+            return self._laid_out(cut(case, corner, size, slab), axis)
         first, others = leading_warp(self.transform)
         with torch.random.fork_rng(devices=[]):  # TorchIO draws from torch's global generator
             torch.manual_seed(request.seed)
             warp = first.plan(size) if first else None
-            subject = warp_from(case, corner, size, warp) if warp else cut(case, corner, size)
+            box = (case, corner, size, slab)
+            subject = self._laid_out(warp_from(*box, warp) if warp else cut(*box), axis)
             if self._plans:
                 return self._finish(self._planned(others, subject))
             subject.image.set_data(subject.image.data.float())
             return self._finish(self._apply(others, subject))
+
+    def _margins(self, patch: Sequence[int]) -> list[int]:
+        return [self.margin if size > 1 else 0 for size in patch]
+
+    def _laid_out(self, subject: tio.Subject, axis: int | None) -> tio.Subject:
+        """A slice along any axis as one along the patch's own."""
+        own = slice_axis(self.patch_size)
+        if axis is not None and own is not None and axis != own:
+            for image in subject.get_images(intensity_only=False):
+                image.set_data(image.data.movedim(1 + axis, 1 + own).contiguous())
+        return subject
 
     def _planned(self, transforms: Sequence[tio.Transform], subject: tio.Subject) -> tio.Subject:
         """Draw all, then apply it or leave it to the training device; with equal results."""
@@ -107,7 +143,8 @@ class PatchDataset(Dataset):
         shape = list(image.shape)
         thin = 1 + thin_axis(shape[1:])
         shape[thin], shape[3] = shape[3], shape[thin]
-        plan, steps = draw_plan(transforms, shape)
+        shape[0] //= self.slices
+        plan, steps = draw_plan(transforms, shape, self.slices)
         for step in steps:
             step._add_transform_to_subject_history(subject)  # as TorchIO does when it applies one
         if self.on_device:
@@ -120,14 +157,18 @@ class PatchDataset(Dataset):
         thin = thin_axis(self.patch_size)
         if thin != 2:
             _swap(subject, thin, 2)
-        for transform in transforms:
-            subject = transform(subject)
+        if self.slices > 1:
+            subject = transform_slab(transforms, subject, self.slices)
+        else:
+            for transform in transforms:
+                subject = transform(subject)
         if thin != 2:
             _swap(subject, thin, 2)
         return subject
 
     def _finish(self, subject: tio.Subject) -> tio.Subject:
-        inner = tuple(slice(m, m + p) for m, p in zip(self.margin, self.patch_size, strict=True))
+        margins = zip(self._margins(self.patch_size), self.patch_size, strict=True)
+        inner = tuple(slice(m, m + p) for m, p in margins)
         image = half(subject.image.data[(slice(None), *inner)])
         mask = subject.mask.data[(slice(None), *inner)]
         subject.image.set_data(image.contiguous())
@@ -142,8 +183,16 @@ def half(image: torch.Tensor) -> torch.Tensor:
     return image.clamp_(-HALF_MAX, HALF_MAX).to(torch.float16)
 
 
-def cut(case: CachedCase, corner: Sequence[int], size: Sequence[int]) -> tio.Subject:
+def cut(
+    case: CachedCase, corner: Sequence[int], size: Sequence[int], slab: Slab | None = None
+) -> tio.Subject:
     """A box of the case, zero where it reaches outside: `image` fp16, `mask` uint8, `case`.
+
+    Args:
+        case: The case.
+        corner: First voxel of the box.
+        size: Of the box.
+        slab: Slices around it, which the image has as channels.
 
     Raises:
         DataError: The case's files are unreadable, do not fit together, or hold no mask.
@@ -165,14 +214,14 @@ def cut(case: CachedCase, corner: Sequence[int], size: Sequence[int]) -> tio.Sub
             remedy="delete this folder; the case is prepared anew by the next run",
         )
     return tio.Subject(
-        image=tio.ScalarImage(tensor=torch.from_numpy(read_region(image, corner, size))),
+        image=tio.ScalarImage(tensor=_read_slab(image, corner, size, slab or Slab())),
         mask=tio.LabelMap(tensor=torch.from_numpy(read_region(mask[None], corner, size))),
         case=name,
     )
 
 
 def warp_from(
-    case: CachedCase, corner: Sequence[int], size: Sequence[int], warp: Warp
+    case: CachedCase, corner: Sequence[int], size: Sequence[int], slab: Slab, warp: Warp
 ) -> tio.Subject:
     """A warped box of the case: `image` float32, `mask` uint8, `case`.
 
@@ -182,14 +231,28 @@ def warp_from(
         case: The case.
         corner: First voxel of the box.
         size: Of the box.
+        slab: Slices around it, which are warped as it is.
         warp: Where to take its voxels from.
     """
     needed = zip(*warp.source(corner, size), case.shape, strict=True)
     spans = [(min(max(low, 0), n - 1), max(min(high, n), 1)) for low, high, n in needed]
     low = [first for first, _ in spans]
-    subject = cut(case, low, [max(stop - first, 1) for first, stop in spans])
+    subject = cut(case, low, [max(stop - first, 1) for first, stop in spans], slab)
     middle = [c + (s - 1) / 2 - first for c, s, first in zip(corner, size, low, strict=True)]
     return warp.aimed(size, middle)(subject)
+
+
+def _read_slab(
+    image: np.ndarray, corner: Sequence[int], size: Sequence[int], slab: Slab
+) -> torch.Tensor:
+    """A box (C, *size) of an image; with neighbours (C * S, *size)."""
+    axis, neighbours = slab
+    if neighbours:
+        corner, size = list(corner), list(size)
+        corner[axis] -= neighbours
+        size[axis] += 2 * neighbours
+    region = torch.from_numpy(read_region(image, corner, size))
+    return neighbours_as_channels(region, axis, neighbours)
 
 
 def read_region(

@@ -9,11 +9,7 @@ import numpy as np
 
 from lightning_brats.data.sampling import PatchRequest, SliceRange
 from lightning_brats.errors import ConfigError
-
-
-def slice_axis(patch_size: Sequence[int]) -> int | None:
-    """The axis along which a patch is one voxel deep, if any."""
-    return next((axis for axis, size in enumerate(patch_size) if size == 1), None)
+from lightning_brats.slices import slice_axis
 
 
 def slice_limits(size: int, slices: SliceRange | None) -> tuple[int, int]:

@@ -5,7 +5,13 @@ Positions and weights follow nnU-Net (Isensee et al., Nat Methods 2021): steps o
 over windows and flips, then activated. What differs is that only the brain is visited: windows lie
 over its bounding box, and those without brain are left out.
 
-Shapes: `B` windows, `C` modalities, `K` outputs of the network, `X Y Z` space.
+Two-dimensional networks may be run along several axes. Their probabilities are then averaged, as in
+the view aggregation of QuickNAT (Guha Roy et al., NeuroImage 2019) and the random views of Roth et
+al. (MICCAI 2014), and as probabilities of an ensemble are: one network along three axes and three
+networks with an axis each are fused alike.
+
+Shapes: `B` windows, `C` modalities, `S` slices of a slab, `K` outputs of the network, `X Y Z`
+space.
 """
 
 from __future__ import annotations
@@ -14,11 +20,12 @@ import itertools
 import math
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from lightning_brats.errors import ConfigError, DataError
 from lightning_brats.inference.grid import (
@@ -33,6 +40,13 @@ from lightning_brats.inference.layout import arranged, channels_last_helps, layo
 from lightning_brats.inference.precision import TYPES, Precision, autocast, compute_type
 from lightning_brats.labels import BACKGROUND
 from lightning_brats.postprocess import Head
+from lightning_brats.slices import (
+    across,
+    axis_numbers,
+    check_neighbours,
+    neighbours_as_channels,
+    slice_axis,
+)
 
 BATCH_VOXELS = 128**3
 """Voxels in a batch where no batch size is given."""
@@ -51,6 +65,10 @@ class SlidingWindow:
             on a CPU 64³.
         tta: `flips` averages over all mirror images of a window: 8 in 3-D, 4 in 2-D.
         precision: The network's; `auto` takes the narrowest type the device computes natively.
+        neighbours: Slices on either side of each slice that the network is given as channels; zero
+            beyond the volume, as in training (see `slices.neighbours_as_channels`).
+        axes: Names of the axes along which slices are cut, whose probabilities are averaged; by
+            default the one along which the window is one voxel deep.
 
     Raises:
         ConfigError: A setting is out of its range.
@@ -61,6 +79,8 @@ class SlidingWindow:
     batch_size: int | None = None
     tta: Literal["none", "flips"] = "none"
     precision: Precision = "auto"
+    neighbours: int = 0
+    axes: Sequence[str] | None = None
 
     def __post_init__(self) -> None:
         patch = tuple(int(size) for size in self.patch_size)
@@ -76,6 +96,8 @@ class SlidingWindow:
         if self.precision not in ("auto", *TYPES):
             raise ConfigError(f"precision={self.precision}: choose auto, {', '.join(TYPES)}")
         object.__setattr__(self, "patch_size", patch)
+        check_neighbours(self.neighbours, patch, "inference.neighbours")
+        axis_numbers(self.axes, patch, "inference.axes")
 
     @torch.inference_mode()
     def __call__(
@@ -84,7 +106,8 @@ class SlidingWindow:
         """Probabilities of a whole volume.
 
         Args:
-            net: (B, C, *patch) → logits (B, K, *patch), in evaluation mode.
+            net: (B, C, *patch) → logits (B, K, *patch), in evaluation mode; (B, C * S, *patch)
+                where slices come with neighbours.
             image: (C, X, Y, Z), 0 outside the brain; need not be on the network's device.
             head: `regions` for a sigmoid on each output, `labels` for a softmax over them.
             brain: (X, Y, Z) bool; by default wherever a modality is not 0.
@@ -98,6 +121,9 @@ class SlidingWindow:
         """
         _check_use(net, head)
         brain = _checked_brain(image, brain)
+        if self.axes:
+            return self._fused(net, image, head, brain)
+        image = self._with_neighbours(image)
         box = brain_box(brain, self.patch_size)
         logits, covered = self._with_fallback(net, image[:, *box].float(), brain[box])
         if not logits.isfinite().all():
@@ -113,6 +139,27 @@ class SlidingWindow:
             out[BACKGROUND] = 1
         out[:, *box] = inside
         return out
+
+    def views(self) -> list[SlidingWindow]:
+        """A window for each axis."""
+        numbers = axis_numbers(self.axes, self.patch_size, "inference.axes")
+        return [replace(self, patch_size=across(self.patch_size, n), axes=None) for n in numbers]
+
+    def _fused(self, net: nn.Module, image: Tensor, head: Head, brain: Tensor) -> Tensor:
+        """Mean of the probabilities along all axes."""
+        first, *others = self.views()
+        total = first(net, image, head, brain)
+        for view in others:
+            total += view(net, image, head, brain)
+        return total.div_(1 + len(others))
+
+    def _with_neighbours(self, image: Tensor) -> Tensor:
+        """(C, X, Y, Z) → (C * S, X, Y, Z), zeros standing for what lies beyond the volume."""
+        axis = slice_axis(self.patch_size)
+        if not self.neighbours or axis is None:
+            return image
+        sides = [0, 0] * (2 - axis) + [self.neighbours] * 2  # last axis first
+        return neighbours_as_channels(F.pad(image, sides), axis, self.neighbours)
 
     def _with_fallback(self, net: nn.Module, image: Tensor, brain: Tensor) -> tuple[Tensor, Tensor]:
         device = next((p.device for p in net.parameters()), image.device)

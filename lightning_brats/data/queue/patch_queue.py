@@ -6,7 +6,7 @@ a margin for spatial transforms), augments it with any TorchIO transform and lea
 precision in memory that it shares with the trainer. Workers live as long as the queue and run ahead
 across epochs, so there is no gap while the queue refills; what waits never exceeds `max_bytes`.
 
-Shapes: `B` batch, `C` modalities, `px py pz` the patch.
+Shapes: `B` batch, `C` modalities (of slices with neighbours: times slices), `px py pz` the patch.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ class PatchQueue(tio.Queue):
         self.dataset, self.plan, self.pin = dataset, plan, pin
         self.workers = workers
         self.statistics = QueueStatistics()
-        self._channels = int(dataset.cases[0].image.shape[0])
+        self._channels = dataset.channels
         self.patch_bytes = math.prod(dataset.patch_size) * (2 * self._channels + 1)
         self.batch_bytes = self._bytes_of_batches()
         self.capacity = self._room(max_bytes)

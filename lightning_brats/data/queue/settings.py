@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from lightning_brats.data.cache import CachedCase
-from lightning_brats.data.placement import slice_axis, slice_limits, tumour_slices
+from lightning_brats.data.placement import slice_limits, tumour_slices
 from lightning_brats.data.sampling import SliceRange
 from lightning_brats.errors import ConfigError, DataError
+from lightning_brats.slices import AXES, axis_numbers, check_neighbours
 
 
 @dataclass(frozen=True)
@@ -27,6 +28,9 @@ class QueueSettings:
         slices: Where slices may lie along their axis of the prepared volume: `[0.1, 0.9]` as
             shares, `[20, 120]` as first and one after the last.
         tumour_only: Share of slices that must hold tumour; `true` for all.
+        neighbours: Slices on either side of a slice that come with it as channels (2.5-D).
+        axes: Names of the axes along which slices are cut, one drawn by lot for each patch; by
+            default the one along which the patch is one voxel deep.
 
     Raises:
         ConfigError: A setting is out of its range.
@@ -41,6 +45,8 @@ class QueueSettings:
     margin: int = 0
     slices: Sequence[float] | None = None
     tumour_only: float = 0.0
+    neighbours: int = 0
+    axes: Sequence[str] | None = None
 
     def __post_init__(self) -> None:
         if len(self.patch_size) != 3 or min(self.patch_size) < 1:
@@ -60,6 +66,8 @@ class QueueSettings:
             if getattr(self, name) < least:
                 raise ConfigError(f"queue.{name}={getattr(self, name)} is less than {least}")
         self._check_slices()
+        check_neighbours(self.neighbours, self.patch_size, "queue.neighbours")
+        axis_numbers(self.axes, self.patch_size, "queue.axes")
 
     def _check_slices(self) -> None:
         thin = [size for size in self.patch_size if size == 1]
@@ -85,6 +93,11 @@ class QueueSettings:
             )
 
     @property
+    def slice_axes(self) -> list[int]:
+        """Axes along which slices are cut; none where patches are no slices."""
+        return axis_numbers(self.axes, self.patch_size, "queue.axes")
+
+    @property
     def slice_range(self) -> SliceRange | None:
         """First slice and the one after the last, or `None` for all."""
         return (self.slices[0], self.slices[1]) if self.slices is not None else None
@@ -96,16 +109,20 @@ class QueueSettings:
             ConfigError: A volume has no slice in the range.
             DataError: A case has no tumour in it, and all slices must hold some.
         """
-        axis = slice_axis(self.patch_size)
-        if axis is None or (self.slices is None and self.tumour_only < 1):
+        if self.slices is None and self.tumour_only < 1:
             return
         for case in cases:
-            limits = slice_limits(case.shape[axis], self.slice_range)
-            if self.tumour_only == 1 and not len(tumour_slices(case.foreground, axis, limits)):
-                first, stop = limits
-                raise DataError(
-                    f"no slice from {first} to {stop - 1} holds tumour, but every slice must",
-                    case=case.meta["case"],
-                    remedy="queue.tumour_only=0.9 (where there is none, any slice is taken), or "
-                    "leave the case out of the split",
-                )
+            for axis in self.slice_axes:
+                self._check_case(case, axis)
+
+    def _check_case(self, case: CachedCase, axis: int) -> None:
+        limits = slice_limits(case.shape[axis], self.slice_range)
+        if self.tumour_only == 1 and not len(tumour_slices(case.foreground, axis, limits)):
+            first, stop = limits
+            raise DataError(
+                f"no slice from {first} to {stop - 1} holds tumour, but every {AXES[axis]} slice "
+                "must",
+                case=case.meta["case"],
+                remedy="queue.tumour_only=0.9 (where there is none, any slice is taken), or "
+                "leave the case out of the split",
+            )

@@ -58,8 +58,7 @@ class PatchWorkers:
         ends = (self._processes, self._results)
         self._end = util.Finalize(self, _kill, ends, exitpriority=10)
         try:
-            channels = dataset.cases[0].image.shape[0]
-            self._ring = Ring(slots, channels, dataset.patch_size, count)
+            self._ring = Ring(slots, dataset.channels, dataset.patch_size, count)
             tasks, self._tasks = context.Pipe(duplex=False)
             self._limit = max(1, _pipe_bytes(self._tasks) // TASK_BYTES)
             lock = context.Lock()

@@ -49,6 +49,7 @@ class PolynomialBias(ByChannel):
     """
 
     change = staticmethod(augment.bias_)
+    in_plane = True
 
     def __init__(
         self,

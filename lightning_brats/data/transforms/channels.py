@@ -33,10 +33,13 @@ class ByChannel(tio.IntensityTransform):
 
     change: ClassVar[Any]
     """(channel (X, Y, Z), value) → the channel, changed in place; of `lightning_brats.augment`."""
+    in_plane: ClassVar[bool] = False
+    """Whether places or neighbours matter to it, as in `augment.ByChannel`."""
 
     def step(self, image: str, channels: int) -> augment.ByChannel:
         """What it does to an image of so many channels."""
-        return augment.ByChannel(type(self).change, self.values(image, channels))
+        own = type(self)
+        return augment.ByChannel(own.change, self.values(image, channels), own.in_plane)
 
     def values(self, image: str, channels: int) -> Sequence[Any]:
         """One for each channel."""

@@ -81,13 +81,14 @@ def obstacle(transforms: Sequence[Any]) -> str | None:
 
 
 def draw_plan(
-    transforms: Sequence[tio.Transform], shape: Sequence[int]
+    transforms: Sequence[tio.Transform], shape: Sequence[int], slices: int = 1
 ) -> tuple[Plan, list[tio.Transform]]:
     """Draw what is done to a patch, from torch's global generator.
 
     Args:
         transforms: Such that `obstacle` finds nothing.
         shape: (C, X, Y, Z) of the patch; a slice's thin axis is the last.
+        slices: Of the slab of each modality, where slices come with their neighbours.
 
     Returns:
         The plan, and the TorchIO transforms that do the same, for the patch's history.
@@ -95,7 +96,7 @@ def draw_plan(
     inner, keep_background = _without_background(transforms)
     fixed = [_drawn(transform, {"image": shape}) for transform in inner]
     chosen = [transform for transform in fixed if transform is not None]
-    plan = Plan([step.step("image", shape[0]) for step in chosen], keep_background)
+    plan = Plan([step.step("image", shape[0]) for step in chosen], keep_background, slices)
     if keep_background:
         chosen = [transforms[0], *chosen, transforms[-1]]
     return plan, chosen

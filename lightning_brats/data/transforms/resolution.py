@@ -28,6 +28,7 @@ class GaussianBlur(ByChannel):
         self.args_names = ["std"]
 
     change = staticmethod(augment.blur_)
+    in_plane = True
 
 
 class RandomGaussianBlur(RandomByChannel):
@@ -68,6 +69,7 @@ class LowResolution(ByChannel):
         self.args_names = ["zoom"]
 
     change = staticmethod(augment.coarsen_)
+    in_plane = True
 
 
 class RandomLowResolution(RandomByChannel):
