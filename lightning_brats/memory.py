@@ -34,11 +34,13 @@ def explained_shortage(cfg: DictConfig) -> Iterator[None]:
         ways.append(f"queue.patch_size={smaller}".replace(" ", ""))
         if cfg.trainer.precision == "32-true":
             ways.append("trainer.precision=bf16-mixed")
+        gan = "generator" in cfg.model
+        net = "a smaller model.generator.size" if gan else "a smaller model.size"
+        more = "" if gan else "; trainer.accumulate_grad_batches makes up for a smaller batch"
         raise ConfigError(
             f"out of memory with {cfg.queue.batch_size} patches of {patch} voxels in a step "
             f"({str(error).splitlines()[0]})",
-            remedy=f"lower the need: {' or '.join(ways)}, or a smaller model.size; "
-            "trainer.accumulate_grad_batches makes up for a smaller batch",
+            remedy=f"lower the need: {' or '.join(ways)}, or {net}{more}",
         ) from error
 
 

@@ -82,7 +82,7 @@ def warm_start(task: SegmentationTask, weights: Path) -> WarmStart:
     result = WarmStart()
     target = task.net.state_dict()  # detached views: what is copied into them is in the network
     for name, tensor in target.items():
-        source = state.get(name)
+        source = next((state[other] for other in _aliases(name) if other in state), None)
         if source is None:
             result.fresh.append(name)
         elif source.shape == tensor.shape:
@@ -93,7 +93,7 @@ def warm_start(task: SegmentationTask, weights: Path) -> WarmStart:
         else:
             shapes = f"{tuple(source.shape)} → {tuple(tensor.shape)}"
             result.fresh.append(f"{name} (another shape: {shapes})")
-    result.unused.extend(name for name in state if name not in target)
+    result.unused.extend(n for n in state if not any(other in target for other in _aliases(n)))
     if not result.used:
         raise ConfigError(
             "the weights have nothing in common with the network",
@@ -157,6 +157,11 @@ def _network(content: Mapping[str, Any]) -> dict[str, Tensor]:
     tensors = {name: value for name, value in state.items() if isinstance(value, Tensor)}
     own = {n.removeprefix("net."): v for n, v in tensors.items() if n.startswith("net.")}
     return own or tensors
+
+
+def _aliases(name: str) -> tuple[str, ...]:
+    """Names of a tensor: in a network alone, and in the same beside a discriminator."""
+    return name, f"generator.{name}", name.removeprefix("generator.")
 
 
 def _stored_channels(content: Mapping[str, Any]) -> _Channels | None:

@@ -21,6 +21,15 @@ class EpochTable(pl.Callback):
 
     def __init__(self, path: Path, pace: Pace) -> None:
         self.path, self.pace = path, pace
+        self._validated = False
+
+    def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """No validation in this epoch yet."""
+        self._validated = False
+
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Values of this epoch; also where `max_time` ends it early, before one is due."""
+        self._validated = True
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Write the row; validation, where there was one, has its values already."""
@@ -28,12 +37,12 @@ class EpochTable(pl.Callback):
         values = {name: float(v) for name, v in trainer.callback_metrics.items()}
         if not trainer.is_global_zero:
             return
-        validated = _validates(trainer)
         row: dict[str, Any] = {
             "epoch": trainer.current_epoch,
             "step": trainer.global_step,
             "train/loss": values["train/loss"],
-            **{name: _known(values, name, validated) for name in _validation_names(pl_module)},
+            **{name: value for name, value in values.items() if name.startswith("train/loss_")},
+            **{name: self._validation(values, name) for name in _validation_names(pl_module)},
             "lr": trainer.optimizers[0].param_groups[0]["lr"],
             **{name: round(value, 4) for name, value in self.pace.epoch.items()},
         }
@@ -41,6 +50,9 @@ class EpochTable(pl.Callback):
         for logger in trainer.loggers:
             known = {k: v for k, v in row.items() if v != "" and k not in ("epoch", "step")}
             logger.log_metrics({**known, "epoch": row["epoch"]}, step=trainer.global_step)
+
+    def _validation(self, values: dict[str, float], name: str) -> float | str:
+        return values[name] if self._validated and name in values else ""
 
     def _write(self, row: dict[str, Any]) -> None:
         kept: list[dict[str, str]] = []
@@ -57,13 +69,7 @@ class EpochTable(pl.Callback):
 
 
 def _validation_names(module: pl.LightningModule) -> list[str]:
+    names = getattr(module, "validated", None)  # of a task that is not a segmentation
+    if names is not None:
+        return list(names)
     return [f"val/dice_{name}" for name in (*module.regions, "mean")]  # type: ignore[misc]
-
-
-def _validates(trainer: pl.Trainer) -> bool:
-    every = trainer.check_val_every_n_epoch or 1
-    return (trainer.current_epoch + 1) % every == 0
-
-
-def _known(values: dict[str, float], name: str, wanted: bool) -> float | str:
-    return values[name] if wanted and name in values else ""

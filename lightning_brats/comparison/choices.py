@@ -161,6 +161,14 @@ def _composed(folder: Traversable, name: str) -> dict[str, Any]:
     """An option with those it is built upon."""
     own: Any = OmegaConf.create((folder / name).read_text(encoding="utf-8"))
     parents = [parent for parent in own.pop("defaults", []) if parent != "_self_"]
-    merged = OmegaConf.merge(*(_composed(folder, f"{parent}.yaml") for parent in parents), own)
+    merged = OmegaConf.merge(*(_parent(folder, parent) for parent in parents), own)
     content: Any = OmegaConf.to_container(merged)
     return content
+
+
+def _parent(folder: Traversable, parent: Any) -> dict[str, Any]:
+    """Entry of a defaults list; of `{/model@generator: unet}` the option lies under `generator`."""
+    if isinstance(parent, str):
+        return _composed(folder, f"{parent}.yaml")
+    ((place, option),) = parent.items()
+    return {place.partition("@")[2]: _composed(folder, f"{option}.yaml")}

@@ -8,6 +8,7 @@ B batch, R regions, K classes, `...` two or three axes of space. All are compute
 precision, also under autocast. `configs/loss` has one file a loss.
 """
 
+from lightning_brats.losses.adversarial import Adversary
 from lightning_brats.losses.balance import foreground_weights
 from lightning_brats.losses.compound import compound
 from lightning_brats.losses.distance import dice_boundary, dice_hausdorff
@@ -31,6 +32,7 @@ from lightning_brats.losses.supervision import DeepSupervision, deeply_supervise
 from lightning_brats.losses.terms import CrossEntropy, Head, Loss
 
 __all__ = [
+    "Adversary",
     "CrossEntropy",
     "DeepSupervision",
     "Head",

@@ -10,6 +10,8 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from lightning_brats.models.gan import segmenter
+
 
 class Cost(TypedDict):
     """One training patch, forward."""
@@ -26,10 +28,10 @@ def describe(net: nn.Module, patch: Sequence[int]) -> Cost:
     """Count one forward pass on a copy whose tensors have shapes but no values.
 
     Args:
-        net: Any network.
+        net: Any network; of one with a discriminator, the part that segments.
         patch: Shape of its input without the batch, (C, X, Y, Z) or (C, X, Y).
     """
-    net = copy.deepcopy(net).to("meta").train()
+    net = copy.deepcopy(segmenter(net)).to("meta").train()
     learnt = {parameter.untyped_storage()._cdata for parameter in net.parameters()}
     kept: dict[int, Tensor] = {}  # by storage, which views and in-place layers share
 

@@ -18,6 +18,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.checkpoint import checkpoint
 
 from lightning_brats.errors import ConfigError
+from lightning_brats.models.gan import segmenter
 
 HEAVY = (nn.modules.conv._ConvNd, nn.Linear)
 
@@ -29,7 +30,8 @@ def recompute(net: nn.Module) -> list[str]:
     parameters stay the same, and so do checkpoints. Outside training nothing changes.
 
     Args:
-        net: Any network.
+        net: Any network; of one with a discriminator, the part that segments, as spectral norms
+            must not take their steps twice.
 
     Returns:
         Names of the blocks.
@@ -37,7 +39,7 @@ def recompute(net: nn.Module) -> list[str]:
     Raises:
         ConfigError: The network has no such blocks.
     """
-    blocks = dict(_blocks(net, ""))
+    blocks = dict(_blocks(segmenter(net), ""))
     if not blocks:
         raise ConfigError(
             f"{type(net).__name__} has no blocks that could be run again in the backward pass",

@@ -1,6 +1,7 @@
 import csv
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 import pytorch_lightning as pl
@@ -17,7 +18,9 @@ from lightning_brats.models import FCNN
 PATCH = (8, 8, 8)
 
 
-def train(folder: Path, workers: int, transform=None, epochs: int = 1) -> pl.Trainer:
+def train(
+    folder: Path, workers: int, transform=None, epochs: int = 1, **options: Any
+) -> pl.Trainer:
     cases = tuple(write_case(folder, f"c{i}", seed=i) for i in range(4))
     queue = QueueSettings(PATCH, batch_size=2, patches_per_volume=4, workers=workers)
     split = Split(("c0", "c1"), ("c2",), ("c3",))
@@ -32,6 +35,7 @@ def train(folder: Path, workers: int, transform=None, epochs: int = 1) -> pl.Tra
         enable_progress_bar=False,
         enable_model_summary=False,
         default_root_dir=folder,
+        **options,
     )
     trainer.fit(SegmentationTask(FCNN(4, 3), inference=SlidingWindow(PATCH)), data)
     return trainer
@@ -106,3 +110,18 @@ def test_a_table_with_other_columns_goes_on(tmp_path: Path) -> None:
     path.write_text("epoch,step,old\n0,4,0.5\n7,32,0.1\n")
     EpochTable(path, Pace())._write({"epoch": 1, "step": 8, "new": 2.0})
     assert rows(path) == [{"epoch": 0, "step": 4, "old": 0.5}, {"epoch": 1, "step": 8, "new": 2.0}]
+
+
+def test_a_validation_that_the_clock_brought_forward_is_in_the_table(tmp_path: Path) -> None:
+    """`max_time` ends an epoch early, and Lightning validates where that epoch's turn has come."""
+    options = {"max_time": {"seconds": 1}, "limit_val_batches": 1}
+    train(tmp_path, 1, slow, epochs=50, **options)
+    found = rows(tmp_path / "metrics.csv")
+    assert len(found) < 50
+    assert all("val/dice_mean" in row for row in found)
+
+
+def test_epochs_without_validation_leave_its_columns_empty(tmp_path: Path) -> None:
+    train(tmp_path, 0, epochs=4, check_val_every_n_epoch=2)
+    found = rows(tmp_path / "metrics.csv")
+    assert ["val/dice_mean" in row for row in found] == [False, True, False, True]

@@ -95,3 +95,11 @@ def test_a_classical_method_sets_no_training_setting_apart() -> None:
         "kmeans · clusters=8",
         "kmeans · clusters=9",
     ]
+
+
+def test_a_network_within_a_network_is_told_by_its_settings() -> None:
+    own = settings("model=seg_gan", "model.generator.size=tiny")
+    del own["model_name"]
+    assert option(own, "model") == "seg_gan"
+    runs = ("model=seg_gan",), ("model=seg_gan", "model@model.generator=attention_unet")
+    assert labels(*runs) == ["skip=concat", "skip=attention"]

@@ -16,7 +16,7 @@ from torch import nn
 
 import lightning_brats
 from lightning_brats.losses import DeepSupervision, dice_ce
-from lightning_brats.models import FCNN, UNet, describe
+from lightning_brats.models import FCNN, UNet, describe, segmenter
 from lightning_brats.models import __main__ as models_main
 
 CONFIGS = Path(lightning_brats.__file__).parent / "configs"
@@ -39,7 +39,7 @@ def marked(name: str) -> Any:
 def build(name: str, *overrides: str) -> nn.Module:
     with initialize_config_dir(str(CONFIGS), version_base="1.3"):
         cfg = compose(f"model/{name}", overrides=[f"model.{o}" for o in overrides])
-    return instantiate(cfg.model, in_channels=4, out_channels=3, _convert_="all")
+    return segmenter(instantiate(cfg.model, in_channels=4, out_channels=3, _convert_="all"))
 
 
 def check(net: nn.Module, shape: tuple[int, ...]) -> None:
