@@ -11,6 +11,7 @@ import lightning_brats
 
 CONFIGS = Path(lightning_brats.__file__).parent / "configs"
 OPTIONS = [(p.parent.name, p.stem) for p in sorted(CONFIGS.glob("*/*.yaml"))]
+OPTIONS = [(group, option) for group, option in OPTIONS if group != "recipe"]  # tests/recipes
 AT_CALL = {
     "model": {"in_channels": 4, "out_channels": 3},
     "loss": {"head": "regions"},

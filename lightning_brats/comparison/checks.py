@@ -10,9 +10,10 @@ from lightning_brats.comparison.entry import Entry
 from lightning_brats.comparison.settings import Settings
 from lightning_brats.errors import ConfigError
 
+FINGERPRINT, MODALITIES = "data_fingerprint", "data.modalities"
 AGREE = {
     "protocol": "protocol of scoring",
-    "data_fingerprint": "data set (fingerprint)",
+    FINGERPRINT: "data set (fingerprint)",
     "labels": "label coding",
 }
 """Facts that have to be the same, as far as known → what they are called."""
@@ -94,13 +95,17 @@ def _leaks(entries: Sequence[Entry]) -> Iterator[str]:
 
 def _different_facts(entries: Sequence[Entry]) -> Iterator[str]:
     for key, what in AGREE.items():
-        known: dict[str, tuple[Any, Entry]] = {}
+        known: dict[str, dict[str, tuple[Any, Entry]]] = {}
         for entry in entries:
             if key in entry.facts:
-                known.setdefault(repr(entry.facts[key]), (entry.facts[key], entry))
-        if len(known) > 1:
-            (first, one), (second, other) = list(known.values())[:2]
-            yield f"the {what} differs: {first} ({one.name}), {second} ({other.name})"
+                # Other modalities of the same cases are a choice, and make another fingerprint.
+                seen = entry.settings.get(MODALITIES) if key == FINGERPRINT else None
+                values = known.setdefault(repr(seen), {})
+                values.setdefault(repr(entry.facts[key]), (entry.facts[key], entry))
+        for values in known.values():
+            if len(values) > 1:
+                (first, one), (second, other) = list(values.values())[:2]
+                yield f"the {what} differs: {first} ({one.name}), {second} ({other.name})"
 
 
 def _mixed_phantom(entries: Sequence[Entry]) -> Iterator[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -28,7 +28,8 @@ def load_entries(
         paths: Runs, folders of runs at any depth, folders scored by `experiments/evaluate.py`, or
             tables of scores (CSV, Parquet).
         names: What each path is, one each; all runs under a path are then one choice. Without them
-            a run is named by the settings in which the runs differ, seeds and folds left out.
+            a run is named by its own name, where people or recipes gave each choice one, else by
+            the settings in which the runs differ, seeds and folds left out.
         details: Column `case` and `cohort`, `grade` or others that the scores do not tell.
 
     Raises:
@@ -64,15 +65,29 @@ def unfinished(paths: Sequence[str | Path]) -> list[Path]:
 def _named(entries: list[Entry], given: Sequence[str | None]) -> list[Entry]:
     """The entries with their choices."""
     runs = [entry for entry in entries if entry.settings]
-    levels = iter(factors([entry.settings for entry in runs]))
+    found = factors([entry.settings for entry in runs])
+    by_name, levels = _tells_apart(runs, found), iter(found)
     taken = Counter(entry.name for entry in entries)
     named = []
     for entry, name in zip(entries, given, strict=True):
         own = next(levels) if entry.settings else {}
         if name is None and entry.settings:
-            name = label(own) or str(entry.settings.get("model_name") or entry.name)
+            name = entry.settings["name"] if by_name else label(own)
+            name = name or str(entry.settings.get("model_name") or entry.name)
         if name is None:
             lone = taken[entry.name] == 1
             name = entry.name if lone else f"{entry.folder.parent.name}/{entry.name}"
         named.append(replace(entry, choice=name))
     return named
+
+
+def _tells_apart(runs: Sequence[Entry], levels: Sequence[Mapping[str, str]]) -> bool:
+    """Whether runs have names of their own (`name=…`, or a recipe's), one for each choice.
+
+    They say more than a line of all settings that differ.
+    """
+    names = [str(run.settings.get("name") or "") for run in runs]
+    own = [name != run.settings.get("model_name") for name, run in zip(names, runs, strict=True)]
+    pairs = set(zip(names, map(label, levels), strict=True))
+    choices = {text for _, text in pairs}
+    return all(names) and any(own) and len(set(names)) == len(choices) == len(pairs)

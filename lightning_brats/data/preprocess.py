@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from lightning_brats.data.case import Case, Volume, memory_order, read_case
+from lightning_brats.data.crop import Crop, check_crop, fixed_box
 from lightning_brats.data.geometry import Box, Geometry, Resampled, rows
 from lightning_brats.data.normalisation import NORMALISATIONS, Landmarks, normalise, read_landmarks
 from lightning_brats.data.raw.steps import CHOICES, BrainSource, RawSteps, check_choice
@@ -26,6 +27,9 @@ __all__ = ["Geometry", "Prepared", "Preprocess"]
 
 MOST_SPACING = 20.0
 """mm; larger voxels hold no anatomy."""
+
+LEARNT = "auto"
+"""Stands for landmarks that are to be learnt from the split's training cases."""
 
 
 @dataclass(frozen=True)
@@ -56,12 +60,16 @@ class Preprocess:
         clip: Lower and upper percentile of brain voxels to clip to before normalising.
         margin: Voxels kept around the brain's bounding box.
         landmarks: Of `histogram`: modality → intensities, or the file that
-            `python -m lightning_brats.data.raw.landmarks` wrote.
+            `python -m lightning_brats.data.raw.landmarks` wrote. `auto` leaves them to be learnt
+            (`lightning_brats.landmarks`): until then cases are prepared as `provisional` says.
         spacing: Edge in mm of cubic voxels to resample to; `None` keeps the file's grid.
         brain: `provided` is the case's brain mask, `nonzero` what is not 0 in some modality,
             `extract` finds it in a head (`data/raw/brain.py` says how well). `None` takes a mask
             where the case has one, else `nonzero`.
         raw: Registration, denoising and bias field.
+        crop: A box in mm that is the same for every case, instead of the brain's; `margin` is not
+            used then. First and last of each axis, from the left, posterior and lower face of the
+            volume. What lies outside is never segmented.
 
     Raises:
         ConfigError: A setting is unknown or cannot be.
@@ -74,11 +82,15 @@ class Preprocess:
     spacing: float | None = None
     brain: BrainSource | None = None
     raw: RawSteps = field(default_factory=RawSteps)
+    crop: Crop | None = None
 
     def __post_init__(self) -> None:
         if isinstance(self.raw, Mapping):
             object.__setattr__(self, "raw", RawSteps(**self.raw))
-        if isinstance(self.landmarks, str | Path):
+        if self.landmarks == LEARNT:
+            if self.normalisation != "histogram":  # one default serves all normalisations
+                object.__setattr__(self, "landmarks", None)
+        elif isinstance(self.landmarks, str | Path):
             # Their values, not their file, go with the checkpoint.
             object.__setattr__(self, "landmarks", read_landmarks(Path(self.landmarks)))
         if self.normalisation not in NORMALISATIONS:
@@ -87,6 +99,8 @@ class Preprocess:
                 remedy=f"choose {' or '.join(NORMALISATIONS)}",
             )
         check_choice("brain", self.brain, CHOICES["brain"])
+        if self.crop is not None:
+            check_crop(self.crop)
         if self.clip is not None and not (
             len(self.clip) == 2 and 0 <= self.clip[0] < self.clip[1] <= 100
         ):
@@ -102,9 +116,16 @@ class Preprocess:
         if self.normalisation == "histogram" and not self.landmarks:
             raise ConfigError(
                 "preprocess.normalisation=histogram needs landmarks",
-                remedy="fit them with python -m lightning_brats.data.raw.landmarks, then "
-                "preprocess.landmarks=landmarks.json",
+                remedy="preprocess.landmarks=auto learns them from the training cases; or fit them "
+                "with python -m lightning_brats.data.raw.landmarks and name the file",
             )
+
+    @property
+    def provisional(self) -> Preprocess:
+        """What cases can be prepared with while landmarks are still to be learnt: z-scores."""
+        if self.landmarks != LEARNT:
+            return self
+        return replace(self, normalisation="zscore", landmarks=None)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain types, for JSON and checkpoints; what came later and is not used is left out."""
@@ -138,7 +159,12 @@ class Preprocess:
                 "(skull-stripped) or extract (whole heads)",
             )
         if self.normalisation == "histogram":
-            assert isinstance(self.landmarks, Mapping)
+            if not isinstance(self.landmarks, Mapping):
+                raise ConfigError(
+                    "the landmarks are still to be learnt from training cases",
+                    case=case.case,
+                    remedy="name a file of landmarks, or prepare with `Preprocess.provisional`",
+                )
             missing = [modality for modality in case.images if modality not in self.landmarks]
             if missing:
                 raise ConfigError(
@@ -167,11 +193,14 @@ class Preprocess:
         """Prepare what `read` gave.
 
         Raises:
-            DataError: The brain is empty, or a modality has one value throughout it.
+            DataError: The brain is empty or outside the crop, or a modality has one value
+                throughout it.
         """
         whole = _whole(volume)
         brain = whole.to_canonical(volume.brain)
-        box = self._box(case, brain)
+        box = self._brain_box(case, brain)
+        if self.crop is not None:
+            box = self._fixed_box(case, brain, whole.spacing)
         crop = tuple(slice(low, high) for low, high in box)
         image = whole.to_canonical(volume.image)[(slice(None), *crop)]
         inside = brain[crop]
@@ -188,7 +217,7 @@ class Preprocess:
             mask = np.ascontiguousarray(whole.to_canonical(volume.mask)[crop])
         return Prepared(out, mask, _geometry(volume, whole, box), volume.warnings)
 
-    def _box(self, case: Case, brain: np.ndarray) -> Box:
+    def _brain_box(self, case: Case, brain: np.ndarray) -> Box:
         box = []
         for axis in range(3):
             others = tuple(other for other in range(3) if other != axis)
@@ -203,6 +232,18 @@ class Preprocess:
             low = max(int(inside[0]) - self.margin, 0)
             box.append((low, min(int(inside[-1]) + 1 + self.margin, brain.shape[axis])))
         return box[0], box[1], box[2]
+
+    def _fixed_box(self, case: Case, brain: np.ndarray, spacing: Sequence[float]) -> Box:
+        assert self.crop is not None
+        box = fixed_box(self.crop, brain.shape, spacing)
+        if not brain[tuple(slice(low, high) for low, high in box)].any():
+            raise DataError(
+                f"there is no brain in preprocess.crop={[list(axis) for axis in self.crop]} mm",
+                case=case.case,
+                file=next(iter(case.images.values())).path,
+                remedy="give a crop for this data set's grid, or null for the brain's own box",
+            )
+        return box
 
     def _normalise(self, case: Case, modality: str, values: np.ndarray) -> np.ndarray:
         if values.min() == values.max():

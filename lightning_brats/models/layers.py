@@ -23,6 +23,7 @@ NORMS: Mapping[str, Callable[[int, int], nn.Module]] = {
     "instance": lambda dims, channels: INSTANCE_NORMS[dims](channels, affine=True),
     "batch": lambda dims, channels: getattr(nn, f"BatchNorm{dims}d")(channels),
     "group": lambda dims, channels: nn.GroupNorm(8, channels),
+    "none": lambda dims, channels: nn.Identity(),
 }
 OPTIONS: Mapping[str, Collection[str]] = {
     "norm": NORMS,
@@ -52,7 +53,7 @@ class Layers:
         spatial_dims: 2 or 3.
         kernel_size: Edge of the convolutions; odd.
         convs: Convolutions a block.
-        norm: `instance`, `batch` or `group` (8 groups).
+        norm: `instance`, `batch`, `group` (8 groups) or `none`.
         activation: `leaky_relu`, `relu`, `gelu` or `silu`.
         downsample: `stride` of a stage's first convolution, or `pool` (maximum) in front of it.
         upsample: `transpose`, a learnt convolution, or `linear` interpolation.

@@ -36,10 +36,19 @@ def test_what_it_would_run_composes(name: str) -> None:
         jobs = [job for _ in range(5) for job in plan.jobs(plan.space.sample(study.ask()))]
     with initialize_config_module("lightning_brats.configs", version_base="1.3"):
         composed = [compose("run", job) for job in jobs]
+    if plan.budget.unit == "minutes":
+        assert all(plan.budget.amount * 60 == seconds(cfg.trainer.max_time) for cfg in composed)
+        return
     assert plan.budget.unit == "epochs"
     assert all(cfg.trainer.max_epochs == plan.budget.amount for cfg in composed)
     if name == "losses":
         assert len({cfg.loss._target_ for cfg in composed}) == len(composed)
+
+
+def seconds(duration: str) -> int:
+    """Of Lightning's days:hours:minutes:seconds."""
+    parts = map(int, duration.split(":"))
+    return sum(part * unit for part, unit in zip(parts, (86400, 3600, 60, 1), strict=True))
 
 
 @pytest.mark.parametrize("name", SWEEPS)
