@@ -92,7 +92,7 @@ def prepare_source(
         check_split(given, cases)
         wanted = {name for part in PARTS for name in getattr(given, part)}
         cases = [case for case in cases if case.case in wanted]
-    cache = Cache(cache_root(cfg), build(cfg.preprocess))
+    cache = Cache(cache_root(cfg), build(cfg.preprocess).provisional)
     catalogue = cache.prepare(
         cases,
         workers or cores(),
@@ -125,6 +125,7 @@ def fingerprint(cases: Sequence[Case], cache: Cache) -> str:
 
     Identifiers, patients, modalities, label coding and the shapes of the files count; where the
     files lie, their times and the preprocessing do not, so that a copy has the same fingerprint.
+    Neither do synthetic cases: they are a way to train on the data, not other data.
 
     Args:
         cases: Prepared cases, in any order.
@@ -139,6 +140,7 @@ def fingerprint(cases: Sequence[Case], cache: Cache) -> str:
             list(cache.file_shape(case)),
         ]
         for case in cases
+        if not case.synthetic
     )
     return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:16]
 
@@ -163,7 +165,7 @@ def _catalogue_name(cfg: DictConfig) -> Path:
         if data.get(key):
             data[key] = os.path.abspath(os.path.expanduser(data[key]))
     data["roots"] = [_absolute(root) for root in data.get("roots") or ()]
-    parts = [VERSION, data, build(cfg.preprocess).to_dict()]
+    parts = [VERSION, data, build(cfg.preprocess).provisional.to_dict()]
     text = json.dumps(parts, sort_keys=True, default=str)
     return file_name(cache_root(cfg), hashlib.sha256(text.encode()).hexdigest()[:16])
 

@@ -75,7 +75,7 @@ def run(cfg: DictConfig) -> CaseSource:
 
 def _verified(cfg: DictConfig, source: CaseSource) -> CaseSource:
     before = last_catalogue(cfg)
-    cache = Cache(cache_root(cfg), build(cfg.preprocess))
+    cache = Cache(cache_root(cfg), build(cfg.preprocess).provisional)
     bad = BadCases(cfg.data.on_bad_case, SETTING)
     with console.counting("checking", "cases") as progress:
         catalogue, problems = cache.repair(

@@ -10,6 +10,7 @@ from typing import Any
 
 from omegaconf import DictConfig
 
+from lightning_brats.data.case import Case
 from lightning_brats.data.duplicates import Twin
 from lightning_brats.data.sources import CaseSource
 from lightning_brats.data.splits import PARTS, Split, check_split, make_split
@@ -70,7 +71,8 @@ def check_drawable(cfg: DictConfig, source: CaseSource) -> None:
         DataError: There are too few patients.
         ConfigError: Shares or folds that cannot be.
     """
-    _draw(cfg, source)()
+    # Not the draw to come, which goes by tumour sizes too, so nothing is said of synthetic cases.
+    _draw(cfg, [case for case in source.outline() if not case.synthetic])()
 
 
 def drawn_split(cfg: DictConfig, source: CaseSource) -> Split:
@@ -85,7 +87,7 @@ def drawn_split(cfg: DictConfig, source: CaseSource) -> Split:
         ConfigError: Shares or folds that cannot be.
     """
     assert source.catalogue is not None
-    return _draw(cfg, source)(sizes=source.catalogue.volumes(), twins=_twins(cfg, source))
+    return _draw(cfg, source.outline())(sizes=source.catalogue.volumes(), twins=_twins(cfg, source))
 
 
 def check_given(cfg: DictConfig, source: CaseSource, split: Split) -> None:
@@ -112,13 +114,15 @@ def _twins(cfg: DictConfig, source: CaseSource) -> Sequence[Twin]:
     return source.catalogue.twins
 
 
-def _draw(cfg: DictConfig, source: CaseSource) -> Callable[..., Split]:
+def _draw(cfg: DictConfig, cases: Sequence[Case]) -> Callable[..., Split]:
+    cohorts = cfg.split.get("test_cohorts")
     return partial(
         make_split,
-        source.outline(),
+        cases,
         seed=cfg.split.seed,
         validation=cfg.split.validation,
         test=cfg.split.test,
         fold=cfg.fold,
         folds=cfg.folds,
+        test_cohorts=[cohorts] if isinstance(cohorts, str) else list(cohorts or ()),
     )

@@ -20,7 +20,15 @@ import numpy as np
 from lightning_brats.baselines.priors import Priors
 from lightning_brats.baselines.scan import Scan, drawn
 from lightning_brats.baselines.symmetry import excess
-from lightning_brats.baselines.tissue import GAPS, NEEDS, closed, compose, main_parts
+from lightning_brats.baselines.tissue import (
+    GAPS,
+    NEEDS,
+    RING,
+    closed,
+    compose,
+    main_parts,
+    ring_radius,
+)
 
 SHOWN = 6.0
 """Robust standard deviations at which intensities are cut off: vessels would be clusters else."""
@@ -51,6 +59,7 @@ class Clusters(ABC):
         self.smoothing, self.voxels, self.cases = smoothing, voxels, cases
         self.seed = 0
         self.priors: Priors | None = None
+        self.ring = RING
 
     @abstractmethod
     def partition(self, sample: np.ndarray, values: np.ndarray, count: int) -> np.ndarray:
@@ -66,14 +75,16 @@ class Clusters(ABC):
         """
 
     def fit(self, scans: Sequence[Scan], seed: int) -> dict[str, Any]:
-        """Learn size, excess over the other side and enhancement of tumours.
+        """Learn size, excess over the other side, enhancement and gaps of rings of tumours.
 
         Raises:
             DataError: No training case has a tumour.
         """
         self.seed = seed
-        self.priors = Priors.of(scans, drawn(scans, self.cases, seed))
-        return self.priors.to_dict()
+        chosen = drawn(scans, self.cases, seed)
+        self.priors = Priors.of(scans, chosen)
+        self.ring = ring_radius(scans, chosen)
+        return {**self.priors.to_dict(), "ring_mm": self.ring}
 
     def segment(self, scan: Scan) -> np.ndarray:
         """(x, y, z) uint8 internal labels."""
@@ -82,7 +93,7 @@ class Clusters(ABC):
             for name in scan.channels
         }
         whole = self._whole(scan, smooth)
-        return compose(whole, self._enhancing(scan, smooth, whole), scan.spacing)
+        return compose(whole, self._enhancing(scan, smooth, whole), scan.spacing, self.ring)
 
     def _whole(self, scan: Scan, smooth: dict[str, np.ndarray]) -> np.ndarray:
         assert self.priors is not None, "fit comes first"

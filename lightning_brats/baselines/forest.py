@@ -40,7 +40,8 @@ class RandomForest(VoxelClassifier):
         ).fit(values, labels, sample_weight=weights)
         return {"nodes": sum(tree.tree_.node_count for tree in self.forest.estimators_)}
 
-    def scores(self, values: np.ndarray) -> np.ndarray:
-        """(N, L) shares of the votes."""
+    def evidence(self, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Shares of the votes: (N,) for any label, less a half, and (N, L) for each."""
         assert self.forest is not None, "fit comes first"
-        return self.forest.predict_proba(values)
+        votes = self.forest.predict_proba(values)
+        return 0.5 - votes[:, 0], votes[:, 1:]

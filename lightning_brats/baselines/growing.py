@@ -6,26 +6,16 @@ SimpleITK has as `ConnectedThreshold`: the voxels connected to a seed that are a
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from functools import partial
-from typing import Any, ClassVar
+from collections.abc import Sequence
+from typing import ClassVar
 
 import numpy as np
 import SimpleITK as sitk
 from skimage.feature import peak_local_max
 
-from lightning_brats.baselines.scan import Scan, drawn
-from lightning_brats.baselines.symmetry import excess
-from lightning_brats.baselines.tissue import (
-    GAPS,
-    NEEDS,
-    best,
-    closed,
-    compose,
-    dice,
-    main_parts,
-    region,
-)
+from lightning_brats.baselines.scan import Scan
+from lightning_brats.baselines.stepwise import Find, Stepwise
+from lightning_brats.baselines.tissue import GAPS, closed, main_parts
 
 APART = 12.0
 """Least distance of two seeds in mm."""
@@ -33,7 +23,7 @@ FEWEST_SD = 2.0
 """Robust standard deviations above the brain's median from which on a spot may enhance."""
 
 
-class RegionGrowing:
+class RegionGrowing(Stepwise[float]):
     """Grow from the brightest one-sided spots on FLAIR, then from the brightest one on T1c.
 
     How far a region reaches is chosen on training cases.
@@ -46,7 +36,7 @@ class RegionGrowing:
         cases: Training cases looked at, at most.
     """
 
-    needs: ClassVar[tuple[str, ...]] = NEEDS
+    names: ClassVar[tuple[str, str]] = ("whole_reach", "core_reach")
 
     def __init__(
         self,
@@ -55,47 +45,34 @@ class RegionGrowing:
         smoothing: float = 1.0,
         cases: int = 20,
     ) -> None:
-        self.reaches, self.seeds = tuple(reaches), seeds
-        self.smoothing, self.cases = smoothing, cases
-        self.whole_reach = self.core_reach = self.reaches[0]
+        super().__init__(reaches, reaches, smoothing, cases)
+        self.seeds = seeds
 
-    def fit(self, scans: Sequence[Scan], seed: int) -> dict[str, Any]:
-        """Choose both reaches by Dice: of the whole tumour, then of what enhances."""
-        chosen = drawn(scans, self.cases, seed)
-        self.whole_reach, whole = best(self.reaches, self._tried(scans, chosen, "WT"))
-        self.core_reach, enhancing = best(self.reaches, self._tried(scans, chosen, "ET"))
-        return {
-            "whole_reach": self.whole_reach,
-            "core_reach": self.core_reach,
-            "training_dice": {"WT": round(whole, 4), "ET": round(enhancing, 4)},
-        }
+    def find_whole(self, scan: Scan, uneven: np.ndarray) -> Find:
+        """The main parts of what grows from the spots on FLAIR."""
+        spots = self._spots(scan, uneven)
+        smooth = scan.smooth(scan.standard("t2f"), self.smoothing)
+        highest = float(smooth[tuple(spots[0])])
 
-    def segment(self, scan: Scan) -> np.ndarray:
-        """(x, y, z) uint8 internal labels."""
-        uneven = excess(scan)
-        whole = self._whole(scan, uneven, self._spots(scan, uneven), self.whole_reach)
-        return compose(whole, self._enhancing(scan, whole, self.core_reach), scan.spacing)
+        def find(reach: float) -> np.ndarray:
+            grown = _grown(smooth, spots, (1 - reach) * highest) & scan.brain
+            return main_parts(grown, uneven, scan.spacing)
 
-    def _tried(self, scans: Sequence[Scan], chosen: Sequence[int], name: str) -> Iterator:
-        for index in chosen:
-            scan = scans[index]
-            uneven = excess(scan)
-            spots = self._spots(scan, uneven)
-            if name == "WT":
-                yield partial(self._score_whole, scan, uneven, spots)
-            else:
-                whole = self._whole(scan, uneven, spots, self.whole_reach)
-                yield partial(self._score_enhancing, scan, whole)
+        return find
 
-    def _score_whole(
-        self, scan: Scan, uneven: np.ndarray, spots: np.ndarray, reach: float
-    ) -> float:
-        assert scan.labels is not None
-        return dice(region(scan.labels, "WT"), self._whole(scan, uneven, spots, reach))
+    def find_enhancing(self, scan: Scan, whole: np.ndarray) -> Find:
+        """What grows from the brightest spot on contrast-enhanced T1, in the tumour."""
+        smooth = scan.smooth(scan.standard("t1c"), self.smoothing)
+        inside = np.where(closed(whole, GAPS, scan.spacing) & scan.brain, smooth, -np.inf)
+        spot = np.array([np.unravel_index(np.argmax(inside), inside.shape)])
+        highest = float(inside[tuple(spot[0])])
 
-    def _score_enhancing(self, scan: Scan, whole: np.ndarray, reach: float) -> float:
-        assert scan.labels is not None
-        return dice(region(scan.labels, "ET"), self._enhancing(scan, whole, reach))
+        def find(reach: float) -> np.ndarray:
+            if highest < FEWEST_SD:
+                return np.zeros(whole.shape, bool)
+            return _grown(inside, spot, (1 - reach) * highest)
+
+        return find
 
     def _spots(self, scan: Scan, uneven: np.ndarray) -> np.ndarray:
         """(n, 3) voxels that are bright on FLAIR and brighter than the other side."""
@@ -105,21 +82,6 @@ class RegionGrowing:
             score, min_distance=apart, threshold_rel=0.8, exclude_border=False, num_peaks=self.seeds
         )
         return peaks if len(peaks) else np.argwhere(score == score.max())[:1]
-
-    def _whole(self, scan: Scan, uneven: np.ndarray, spots: np.ndarray, reach: float) -> np.ndarray:
-        smooth = scan.smooth(scan.standard("t2f"), self.smoothing)
-        lower = (1 - reach) * float(smooth[tuple(spots[0])])
-        grown = _grown(smooth, spots, lower) & scan.brain
-        return main_parts(grown, uneven, scan.spacing)
-
-    def _enhancing(self, scan: Scan, whole: np.ndarray, reach: float) -> np.ndarray:
-        smooth = scan.smooth(scan.standard("t1c"), self.smoothing)
-        inside = np.where(closed(whole, GAPS, scan.spacing) & scan.brain, smooth, -np.inf)
-        spot = np.array([np.unravel_index(np.argmax(inside), inside.shape)])
-        highest = float(inside[tuple(spot[0])])
-        if highest < FEWEST_SD:
-            return np.zeros(whole.shape, bool)
-        return _grown(inside, spot, (1 - reach) * highest)
 
 
 def _grown(values: np.ndarray, spots: np.ndarray, lower: float) -> np.ndarray:

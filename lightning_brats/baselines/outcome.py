@@ -12,6 +12,7 @@ import pandas as pd
 from omegaconf import DictConfig
 
 from lightning_brats import console, runs
+from lightning_brats.baselines.gain import described, gains
 from lightning_brats.data.case import Case, Volume
 from lightning_brats.data.datamodule import BratsDataModule
 from lightning_brats.data.exclusion import describe as describe_excluded
@@ -21,7 +22,7 @@ from lightning_brats.evaluation.files import read_prediction
 from lightning_brats.machine import Machine
 from lightning_brats.parts import plain
 from lightning_brats.preparation import fingerprint
-from lightning_brats.report import Subject, write_evaluation
+from lightning_brats.report import Subject, write_card, write_evaluation
 from lightning_brats.report.wording import duration, plural, settings
 from lightning_brats.results import mean_scores, peak_memory_mb
 from lightning_brats.segmentation import VALIDATION
@@ -43,6 +44,7 @@ def conclude(
     data: BratsDataModule,
     fitted: Mapping[str, Any],
     seconds: Mapping[str, float],
+    network: Path | None = None,
 ) -> dict[str, Any]:
     """Score a run's masks; write tables, `summary.json` and `report.html`; print the scores.
 
@@ -52,6 +54,7 @@ def conclude(
         data: Its test cases are the references.
         fitted: What was found on training cases.
         seconds: `train`, and `case` of segmenting one.
+        network: Run whose masks were refined; then the summary says what that changed.
 
     Returns:
         The contents of `summary.json`.
@@ -69,9 +72,14 @@ def conclude(
         "inference_seconds_per_case": round(seconds["case"], 3),
         "peak_memory_mb": peak_memory_mb(),
     }
+    if network is not None:
+        summary["against_network"] = gains(network, folder)
     runs.write_json(folder / "summary.json", summary)
     _write_page(folder, cfg, summary, found, cases)
+    write_card(folder, {case.case: case for case in cases})
     console.results(found.scores, summary, folder)
+    for name, text in described(summary.get("against_network", {})):
+        console.console.print(f"  {name}: {text}")
     return summary
 
 
@@ -138,7 +146,8 @@ def _facts(cfg: DictConfig, summary: Mapping[str, Any]) -> list[tuple[str, str]]
     return [
         ("Method", f"{target}: no network, no GPU"),
         ("Settings", _listed(chosen)),
-        ("Found on training cases", _listed(fitted)),
+        ("Found by fitting", _listed(fitted)),
+        *described(summary.get("against_network", {})),
         ("Post-processing", _listed(cleaned)),
         ("Data set", summary["data"]),
         *([("Note", console.PHANTOM_NOTE)] if summary["phantom"] else []),

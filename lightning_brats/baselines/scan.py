@@ -28,11 +28,13 @@ class Scan:
         channels: Modality → (x, y, z) float32, 0 outside the brain.
         spacing: Voxel size in mm.
         labels: (x, y, z) uint8 internal labels; `None` for a case to be segmented.
+        start: (x, y, z) uint8 internal labels that a network gave, to be refined.
     """
 
     channels: Mapping[str, np.ndarray]
     spacing: tuple[float, float, float]
     labels: np.ndarray | None = None
+    start: np.ndarray | None = None
 
     @classmethod
     def of(cls, prepared: Prepared, modalities: Sequence[str], labelled: bool) -> Scan:

@@ -25,6 +25,7 @@ def segment_part(
     part: str,
     folder: Path,
     postprocess: Postprocess,
+    scans: Scans | None = None,
 ) -> float:
     """Write `<folder>/<case>.nii.gz` of every case of a part of the split.
 
@@ -34,13 +35,14 @@ def segment_part(
         part: `validation` or `test`.
         folder: Made where it is missing.
         postprocess: Cleans the labels.
+        scans: What the method sees of the cases, where that is more than the images.
 
     Returns:
         Seconds a case, of reading, segmenting, cleaning and writing.
     """
     folder.mkdir(parents=True, exist_ok=True)
     cases, entries = data.cases(part), data.entries(part)
-    scans = Scans(entries, data.source.modalities, labelled=False)
+    scans = scans or Scans(entries, data.source.modalities, labelled=False)
     regions = data.source.scheme.regions
     began = time.perf_counter()
     with console.counting("segmenting", f"{part} cases") as progress:

@@ -12,6 +12,7 @@ import cc3d
 import edt
 import numpy as np
 
+from lightning_brats.baselines.scan import Scan
 from lightning_brats.labels import REGIONS, labels_from_regions
 from lightning_brats.postprocess import FillHoles, Opening, bounding_box
 from lightning_brats.postprocess.steps import Spacing
@@ -24,6 +25,10 @@ GAPS = 10.0
 """Radius in mm of the ball that closes oedema around a core that is dark on FLAIR."""
 RING = 8.0
 """Radius in mm of the ball that closes an enhancing ring, to take in what it surrounds."""
+RINGS = (4.0, 8.0, 12.0, 16.0, 20.0)
+"""Radii of it that are tried on training masks: rings enhance in parts, with gaps between them."""
+LOOKED_AT = 20
+"""Training cases that the radius is chosen on, at most: it is the same for most."""
 LEAST_PART = 0.2
 """Components with less than this share of the foremost one's evidence are no part of the tumour."""
 
@@ -75,7 +80,9 @@ def closed(mask: np.ndarray, radius: float, spacing: Spacing) -> np.ndarray:
     return FillHoles()({"WT": out}, spacing)["WT"]
 
 
-def compose(whole: np.ndarray, enhancing: np.ndarray, spacing: Spacing) -> np.ndarray:
+def compose(
+    whole: np.ndarray, enhancing: np.ndarray, spacing: Spacing, ring: float = RING
+) -> np.ndarray:
     """Labels: what enhances, what that surrounds (core), and the rest of the tumour (oedema).
 
     A core that nothing enhancing surrounds cannot be told from oedema this way, nor a resection
@@ -85,11 +92,12 @@ def compose(whole: np.ndarray, enhancing: np.ndarray, spacing: Spacing) -> np.nd
         whole: (x, y, z) bool, the tumour as FLAIR shows it.
         enhancing: (x, y, z) bool.
         spacing: Voxel size in mm.
+        ring: Radius in mm of the ball that closes an enhancing ring.
 
     Returns:
         (x, y, z) uint8 internal labels.
     """
-    core = closed(enhancing, RING, spacing)
+    core = closed(enhancing, ring, spacing)
     regions = ("WT", "TC", "ET")
     return labels_from_regions(
         np.stack([closed(whole | core, RING, spacing), core, enhancing]), regions
@@ -105,6 +113,23 @@ def dice(reference: np.ndarray, mask: np.ndarray) -> float:
 def region(labels: np.ndarray, name: str) -> np.ndarray:
     """(x, y, z) bool mask of a region in internal labels."""
     return np.isin(labels, REGIONS[name])
+
+
+def ring_radius(scans: Sequence[Scan], chosen: Sequence[int]) -> float:
+    """The radius with which what enhances makes the best core, on training masks alone.
+
+    Args:
+        scans: With labels.
+        chosen: Indices of those to look at, the first `LOOKED_AT` of them; where nothing enhances
+            in any, `RING` is returned.
+    """
+    found: list[dict[float, float]] = []
+    for scan in (scans[index] for index in chosen[:LOOKED_AT]):
+        assert scan.labels is not None
+        enhancing, core = region(scan.labels, "ET"), region(scan.labels, "TC")
+        if enhancing.any():
+            found.append({mm: dice(core, closed(enhancing, mm, scan.spacing)) for mm in RINGS})
+    return best(RINGS, (scores.__getitem__ for scores in found))[0] if found else RING
 
 
 def best(

@@ -1,6 +1,10 @@
-"""What both classifiers of voxels share: training voxels, and labels from a classifier's scores.
+"""What both classifiers of voxels share: training voxels, and labels from a classifier's evidence.
 
-Shapes: `N` voxels, `F` features, `L` labels that occur, `x y z` a prepared, cropped volume.
+A voxel is first tumour or not, and then of one of its labels. Asked in one step, a voxel that is
+certainly tumour would be called healthy where three labels share the evidence.
+
+Shapes: `N` voxels, `F` features, `L` labels that occur but background, `x y z` a prepared, cropped
+volume.
 """
 
 from __future__ import annotations
@@ -14,7 +18,7 @@ import numpy as np
 from lightning_brats.baselines.features import features
 from lightning_brats.baselines.scan import Scan, drawn
 from lightning_brats.errors import DataError
-from lightning_brats.labels import TISSUES
+from lightning_brats.labels import BACKGROUND, TISSUES
 
 CHUNK = 200_000
 """Voxels classified at once, to bound memory."""
@@ -49,8 +53,13 @@ class VoxelClassifier(ABC):
         """Learn from voxels (N, F), their labels (N,) and weights (N,); returns what to record."""
 
     @abstractmethod
-    def scores(self, values: np.ndarray) -> np.ndarray:
-        """(N, L) how much voxels (N, F) speak for each label, in rising order of labels."""
+    def evidence(self, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """How much voxels (N, F) speak for a label.
+
+        Returns:
+            (N,) for any label at all, above 0 where they are rather labelled than not; and (N, L)
+            for each of them, in rising order.
+        """
 
     def fit(self, scans: Sequence[Scan], seed: int) -> dict[str, Any]:
         """Draw voxels from training cases, and learn.
@@ -63,30 +72,36 @@ class VoxelClassifier(ABC):
         share = max(self.voxels // len(chosen), 1)
         parts = [self._draw(scans[index], share, rng) for index in chosen]
         values, labels, weights = (np.concatenate(part) for part in zip(*parts, strict=True))
-        self.labels, counts = np.unique(labels, return_counts=True)
+        found_labels, counts = np.unique(labels, return_counts=True)
+        self.labels = np.union1d([BACKGROUND], found_labels).astype(np.uint8)
         if len(self.labels) < 2:
             raise DataError(
                 "the training cases have no tumour to learn from",
                 remedy="check the masks, or the label coding (data.labels)",
             )
         found = self.train(values, labels, weights, seed)
-        named = zip((TISSUES[label] for label in self.labels), counts.tolist(), strict=True)
+        named = zip((TISSUES[label] for label in found_labels), counts.tolist(), strict=True)
         return {"cases": len(chosen), "voxels": dict(named), **found}
 
     def segment(self, scan: Scan) -> np.ndarray:
         """(x, y, z) uint8 internal labels."""
         values = features(scan)
         starts = range(0, len(values), CHUNK)
-        found = np.concatenate([self.scores(values[start : start + CHUNK]) for start in starts])
-        averaged = np.empty(found.shape, np.float32)
-        for column in range(found.shape[1]):
-            volume = np.zeros(scan.brain.shape, np.float32)
-            volume[scan.brain] = found[:, column]
-            averaged[:, column] = scan.smooth(volume, self.smoothing)[scan.brain]
-        out = np.zeros(scan.brain.shape, np.uint8)
+        parts = [self.evidence(values[start : start + CHUNK]) for start in starts]
+        any_, each = (np.concatenate(part) for part in zip(*parts, strict=True))
         # Rounded, so that the order in which threads add up their shares decides nothing.
-        out[scan.brain] = self.labels[np.round(averaged, 5).argmax(1)]
+        inside = np.round(self._averaged(scan, any_), 5) > 0
+        columns = [np.round(self._averaged(scan, column), 5) for column in each.T]
+        kind = self.labels[1:][np.argmax(columns, axis=0)]
+        out = np.zeros(scan.brain.shape, np.uint8)
+        out[scan.brain] = np.where(inside, kind, BACKGROUND)
         return out
+
+    def _averaged(self, scan: Scan, values: np.ndarray) -> np.ndarray:
+        """(N,) values of the brain's voxels, averaged over their neighbours."""
+        volume = np.zeros(scan.brain.shape, np.float32)
+        volume[scan.brain] = values
+        return scan.smooth(volume, self.smoothing)[scan.brain]
 
     def _draw(
         self, scan: Scan, most: int, rng: np.random.Generator

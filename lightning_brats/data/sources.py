@@ -93,7 +93,8 @@ def load_cases(
             where it is not the layout's.
         modalities: Channels and their order; the four of BraTS, or all there are.
         regions: Regions to train and score, where not the coding's.
-        phantom: Arguments of `lightning_brats.data.phantom.write_phantom`.
+        phantom: Arguments of `lightning_brats.data.phantom.write_phantom`; with `cohorts`, one data
+            set each (see `lightning_brats.data.phantom.of_cohorts`).
         require_masks: Whether a case without a mask is an error.
         on_bad_case: `error`, or `skip` to leave out and list cases that cannot be used.
 
@@ -111,15 +112,15 @@ def load_cases(
         named, name = [Root(Path(root))], Path(root).resolve().name
     made = not named
     if made:
-        folder, name = _phantom(dict(phantom or {}))
-        named = [Root(folder)]
+        named, name = _phantom(dict(phantom or {}))
     data_sets: dict[str, list[Case]] = {}
     for one in named:
         scheme = _scheme(one.labels or labels, regions if len(named) == 1 else None)
         found = index_dataset(one.root, one.layout or layout, scheme, require_masks, bad)
         if regions and scheme is None and len(named) == 1:
             found = _with_regions(found, regions)
-        data_sets[str(one.root)] = [one.adopt(case) for case in found] if len(named) > 1 else found
+        several = len(named) > 1 or one.cohort is not None
+        data_sets[str(one.root)] = [one.adopt(case) for case in found] if several else found
     cases = [case for found in data_sets.values() for case in found]
     if not cases:
         raise none_left(bad.excluded)
@@ -169,14 +170,21 @@ def load_table(
     return source
 
 
-def _phantom(arguments: dict[str, Any]) -> tuple[Path, str]:
-    """Make the phantom, where it is not there yet: its folder and name."""
+def _phantom(arguments: dict[str, Any]) -> tuple[list[Root], str]:
+    """Make the phantom, where it is not there yet: its folders and name."""
     # Here, because it loads the anatomy and is not needed by those who have data.
-    from lightning_brats.data.phantom import default_root, write_phantom
+    from lightning_brats.data.phantom import default_root, of_cohorts, write_phantom
 
-    root = write_phantom(default_root(**arguments), **arguments)
-    spacing = arguments.get("spacing", 2.0)
-    return root, f"phantom ({arguments.get('layout', 'brats2021')}, {spacing:g} mm)"
+    cohorts = arguments.pop("cohorts", None)
+    about = f"{arguments.get('layout', 'brats2021')}, {arguments.get('spacing', 2.0):g} mm"
+    if cohorts is None:
+        root = write_phantom(default_root(**arguments), **arguments)
+        return [Root(root)], f"phantom ({about})"
+    roots = [
+        Root(write_phantom(default_root(**own), **own), cohort=name, prefix=f"{name}_")
+        for name, own in of_cohorts(arguments, cohorts).items()
+    ]
+    return roots, f"phantom ({about}; cohorts {', '.join(str(one.cohort) for one in roots)})"
 
 
 def _scheme(

@@ -17,7 +17,7 @@ from lightning_brats.data.case import Case
 from lightning_brats.data.duplicates import Twin, joined_patients
 from lightning_brats.data.layouts.files import read_json
 from lightning_brats.data.leaks import PARTS, check_sides, check_split
-from lightning_brats.data.strata import spread, stratified
+from lightning_brats.data.strata import in_cohorts, spread, stratified
 from lightning_brats.errors import ConfigError, DataError
 from lightning_brats.parallel import no_collection
 
@@ -112,6 +112,7 @@ def make_split(
     folds: int = 5,
     sizes: Mapping[str, float] | None = None,
     twins: Sequence[Twin] = (),
+    test_cohorts: Sequence[str] | None = None,
 ) -> Split:
     """Draw a split by patient, stratified by cohort, grade and, where given, tumour size.
 
@@ -128,21 +129,23 @@ def make_split(
         folds: Number of folds.
         sizes: Case → tumour volume in ml.
         twins: Near-identical cases, see `lightning_brats.data.duplicates.find_duplicates`.
+        test_cohorts: Cohorts to test on, whole, instead of a share of all patients: external
+            validation. `validation` is then a share of the other patients.
 
     Raises:
         DataError: Too few patients, or see `check_split`.
-        ConfigError: Shares or folds that cannot be.
+        ConfigError: Shares or folds that cannot be, or a cohort that the data do not have.
     """
-    _check_shares(validation, test, fold, folds)
+    _check_shares(validation, 0 if test_cohorts else test, fold, folds)
     with no_collection():
-        return _drawn(cases, seed, validation, test, fold, folds, sizes, twins)
+        return _drawn(cases, seed, validation, test_cohorts or test, fold, folds, sizes, twins)
 
 
 def _drawn(
     cases: Sequence[Case],
     seed: int,
     validation: float,
-    test: float,
+    test: float | Sequence[str],
     fold: int | None,
     folds: int,
     sizes: Mapping[str, float] | None,
@@ -152,8 +155,13 @@ def _drawn(
     real = [case for case in drawn if not case.synthetic]
     patients = stratified(real, seed, sizes)
     leave = 1 + (validation > 0) if fold is None else folds
-    _check_enough(patients, leave + (test > 0))
-    tested = spread(patients, test, seed, leave)
+    if isinstance(test, Sequence):
+        tested = in_cohorts(real, test)
+        patients = [patient for patient in patients if patient not in tested]
+        _check_enough(patients, leave)
+    else:
+        _check_enough(patients, leave + (test > 0))
+        tested = spread(patients, test, seed, leave)
     rest = [patient for patient in patients if patient not in tested]
     if fold is None:
         validated = spread(rest, validation * len(patients) / len(rest), seed, leave=1)

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from statistics import fmean
 
 from lightning_brats.data.case import Case
-from lightning_brats.errors import DataError
+from lightning_brats.errors import ConfigError, DataError
 
 SIZE_CLASSES = 3
 
@@ -53,6 +53,21 @@ def spread(patients: Sequence[str], share: float, seed: int, leave: int) -> set[
     distance = len(patients) / count
     start = distance * _uniform(seed, "start")
     return {patients[math.floor(start + i * distance)] for i in range(count)}
+
+
+def in_cohorts(cases: Sequence[Case], cohorts: Sequence[str]) -> set[str]:
+    """Patients with a case in one of the cohorts.
+
+    Raises:
+        ConfigError: A cohort has no case.
+    """
+    known = sorted({case.cohort for case in cases})
+    if unknown := [name for name in cohorts if name not in known]:
+        raise ConfigError(
+            f"split.test_cohorts: the data have no cohort {', '.join(unknown)}",
+            remedy=f"choose from {', '.join(name or '(unnamed)' for name in known)}",
+        )
+    return {case.patient for case in cases if case.cohort in cohorts}
 
 
 def _size_classes(

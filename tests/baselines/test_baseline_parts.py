@@ -11,8 +11,18 @@ from lightning_brats.baselines.features import feature_names, features
 from lightning_brats.baselines.fuzzy import FuzzyCMeans, centres, memberships
 from lightning_brats.baselines.priors import Priors
 from lightning_brats.baselines.scan import Scan, drawn
+from lightning_brats.baselines.svm import LinearMachine
 from lightning_brats.baselines.symmetry import asymmetry, excess, midline, mirrored
-from lightning_brats.baselines.tissue import best, closed, compose, dice, main_parts
+from lightning_brats.baselines.tissue import (
+    RING,
+    RINGS,
+    best,
+    closed,
+    compose,
+    dice,
+    main_parts,
+    ring_radius,
+)
 from lightning_brats.baselines.voxels import VoxelClassifier
 from lightning_brats.errors import ConfigError, DataError
 
@@ -202,7 +212,7 @@ class Drawing(VoxelClassifier):
         self.given = labels, weights
         return {}
 
-    def scores(self, values: np.ndarray) -> np.ndarray:
+    def evidence(self, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         raise NotImplementedError
 
 
@@ -223,3 +233,55 @@ def test_cases_are_drawn_by_seed() -> None:
     scans = [make_scan()] * 30
     assert drawn(scans[:3], 5, 0) == [0, 1, 2]
     assert drawn(scans, 5, 1) == drawn(scans, 5, 1) != drawn(scans, 5, 2)
+
+
+def test_the_radius_that_closes_rings_is_learnt_from_masks() -> None:
+    shape, centre = (60, 60, 60), (30, 30, 30)
+    core = ball(shape, centre, 16)
+    labels = np.where(core, 1, 0).astype(np.uint8)
+    shell = core & ~ball(shape, centre, 13)
+    shell[:, :, 28:] = False  # a bowl, which no ball of 8 mm closes, but one of 16 mm does
+    labels[shell] = 3
+    brain = np.ones(shape, np.float32)
+    bowl = Scan({"t1c": brain, "t2f": brain}, (1.0, 1.0, 1.0), labels)
+    found = {radius: dice(core, closed(shell, radius, (1, 1, 1))) for radius in RINGS}
+    assert ring_radius([bowl], [0]) == max(found, key=found.__getitem__) > 8
+    silent = Scan({"t1c": brain, "t2f": brain}, (1.0, 1.0, 1.0), np.minimum(labels, 1))
+    assert ring_radius([silent], [0]) == RING
+
+
+class Undecided(VoxelClassifier):
+    """Says tumour with 6 votes of 10, two for each of three labels."""
+
+    def train(self, values: np.ndarray, labels: np.ndarray, weights: np.ndarray, seed: int) -> dict:
+        return {}
+
+    def evidence(self, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        votes = np.tile([0.4, 0.19, 0.21, 0.2], (len(values), 1))
+        return 0.5 - votes[:, 0], votes[:, 1:]
+
+
+def test_labels_that_share_the_evidence_of_a_tumour_do_not_lose_it() -> None:
+    labels = np.zeros((32, 20, 16), np.uint8)
+    for label in (1, 2, 3):
+        labels[8 + label, 8:12, 6:10] = label
+    scan = make_scan(labels)
+    undecided = Undecided(voxels=100)
+    undecided.fit([scan], 0)
+    found = undecided.segment(scan)
+    assert (found[scan.brain] == 2).all()  # and not background, which has most votes of any
+    assert not found[~scan.brain].any()
+
+
+def test_planes_tell_tumour_from_brain_and_its_labels_apart() -> None:
+    rng = np.random.default_rng(0)
+    centres = {0: (0, 0), 1: (4, 0), 2: (4, 6), 3: (4, -6)}
+    labels = np.repeat(list(centres), (3000, 100, 100, 100))
+    values = np.array([centres[label] for label in labels]) + rng.normal(0, 1, (len(labels), 2))
+    machine = LinearMachine()
+    machine.labels = np.arange(4, dtype=np.uint8)
+    machine.train(values, labels, np.ones(len(labels)), 0)
+    points = np.array([centres[label] for label in centres], float)
+    any_, each = machine.evidence(points)
+    assert (any_ > 0).tolist() == [False, True, True, True]
+    assert each[1:].argmax(1).tolist() == [0, 1, 2]

@@ -51,6 +51,14 @@ class Scanner:
             )
         return cls(**{key: float(value) for key, value in values.items()})
 
+    def changed(self, values: Mapping[str, float]) -> Scanner:
+        """The same scanner but for some fields.
+
+        Raises:
+            ConfigError: A field does not exist, or a value is negative.
+        """
+        return Scanner.of({**asdict(self), **values})
+
 
 STANDARD = Scanner()
 

@@ -6,6 +6,7 @@
 it); everything else is a setting of `data` and `preprocess`, as in `experiments/prepare.py`.
 Then: `preprocess.normalisation=histogram preprocess.landmarks=landmarks.json`. Fit and training
 must have the other settings of `preprocess` in common.
+Without a file (`preprocess.landmarks=auto`), a run learns them from its own training cases.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from __future__ import annotations
 import json
 import sys
 import tempfile
+import uuid
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
@@ -26,6 +28,8 @@ from omegaconf import OmegaConf
 
 from lightning_brats.cli import friendly
 from lightning_brats.data.case import Case
+from lightning_brats.data.entry import CachedCase
+from lightning_brats.data.normalisation import LANDMARK_RANGE
 from lightning_brats.data.preprocess import Preprocess
 from lightning_brats.data.splits import Split
 from lightning_brats.errors import ConfigError
@@ -33,6 +37,8 @@ from lightning_brats.parts import build
 
 Progress = Callable[[int, int], None]
 OWN = ("output", "split")
+PERCENTILES = (1, 10, 20, 25, 30, 40, 50, 60, 70, 75, 80, 90, 99)
+"""That landmarks stand for, as TorchIO takes them."""
 
 
 def fit_landmarks(
@@ -66,6 +72,33 @@ def fit_landmarks(
         return {modality: _train(paths) for modality, paths in files.items()}
 
 
+def learn_landmarks(
+    entries: Sequence[CachedCase], modalities: Sequence[str]
+) -> dict[str, list[float]]:
+    """As `fit_landmarks`, but from prepared cases.
+
+    Each image's percentiles are brought to 0 … 100 before they are averaged, so that the linear
+    normalisation that it was prepared with makes no difference.
+
+    Args:
+        entries: To learn from, normalised linearly.
+        modalities: Of their channels.
+    """
+    found: list[np.ndarray] = []
+    for entry in entries:
+        image = np.asarray(entry.image, np.float32)
+        inside = (image != 0).any(0)
+        values = np.percentile(image[:, inside], PERCENTILES, axis=1).T  # (C, 13)
+        low, high = values[:, :1], values[:, -1:]
+        width = np.maximum(high - low, np.finfo(np.float32).tiny)
+        found.append(LANDMARK_RANGE * (values - low) / width)
+    mean = np.mean(found, axis=0)
+    return {
+        name: [round(float(value), 6) for value in own]
+        for name, own in zip(modalities, mean, strict=True)
+    }
+
+
 def _train(paths: Sequence[str]) -> list[float]:
     def inside(tensor: torch.Tensor) -> torch.Tensor:
         return tensor != 0
@@ -80,7 +113,9 @@ def write_landmarks(
     """Write what `preprocess.landmarks` reads, and what it was fitted with."""
     content = {"landmarks": landmarks, "cases": cases, "preprocess": preprocess.to_dict()}
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(content, indent=1))
+    partial = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.partial")
+    partial.write_text(json.dumps(content, indent=1))
+    partial.replace(path)  # in one step: several runs may learn the same at once
 
 
 @friendly
