@@ -14,6 +14,7 @@ from omegaconf import OmegaConf
 
 from lightning_brats.data.case import Case
 from lightning_brats.data.splits import Split
+from lightning_brats.data.synthetic import is_marked
 from lightning_brats.errors import BratsError, ConfigError, DataError
 from lightning_brats.evaluation import evaluate
 from lightning_brats.parts import build, plain
@@ -221,8 +222,7 @@ def _check_cases(folds: Sequence[FoldRun]) -> None:
                 problem = f"{case} is validated on in {other.path} and {run.path}"
                 raise ConfigError(problem, remedy=FOLDS)
     left = {case for run in folds for case in run.split.train} - set(seen)
-    count = len(left) - folds[0].summary["synthetic_cases"]
-    if count > 0:
+    if count := sum(not is_marked(case) for case in left):
         raise ConfigError(f"{count} cases are validated on in no run", remedy=FOLDS)
 
 

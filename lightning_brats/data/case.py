@@ -50,6 +50,7 @@ class Case:
         cohort: Data set or site, kept to the score table.
         grade: `HGG` or `LGG` where the data set says so.
         synthetic: Made by a model, never to be validated or tested on.
+        origins: Patients that a synthetic case was made from, see `lightning_brats.data.synthetic`.
     """
 
     case: str
@@ -61,6 +62,7 @@ class Case:
     cohort: str = ""
     grade: str | None = None
     synthetic: bool = False
+    origins: tuple[str, ...] = ()
 
     @property
     def files(self) -> list[Path]:

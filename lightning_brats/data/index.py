@@ -10,7 +10,8 @@ from lightning_brats.data.case import Case
 from lightning_brats.data.exclusion import BadCases
 from lightning_brats.data.layouts.decathlon import Decathlon
 from lightning_brats.data.layouts.files import scan
-from lightning_brats.data.layouts.folders import CaseFolders
+from lightning_brats.data.layouts.folders import ANY_NAMES, CaseFolders
+from lightning_brats.data.synthetic import Record, mark
 from lightning_brats.errors import ConfigError, DataError
 from lightning_brats.labels import LabelScheme
 from lightning_brats.parallel import no_collection
@@ -78,7 +79,9 @@ def _index(
             file=root,
             remedy="correct the path, or leave data.layout out",
         )
-    cases = reader.read(layout or reader.detect(), labels, require_masks, bad)
+    record, found = Record.find(reader.root), layout or reader.detect()
+    own = record.scheme if record is not None and found == ANY_NAMES else None
+    cases = mark(reader.read(found, labels or own, require_masks, bad), record, bad)
     if require_masks:
         cases = _with_masks(cases, bad)
     return unique_cases(cases, bad)

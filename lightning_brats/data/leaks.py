@@ -25,7 +25,8 @@ def check_split(split: Split, cases: Sequence[Case], twins: Sequence[Twin] = ())
 
     Raises:
         DataError: A patient or a pair of twins is on two sides, a case is listed twice or unknown,
-            or a synthetic case would be validated or tested on.
+            a synthetic case would be validated or tested on, or one that is trained on was made
+            from a patient who is not.
     """
     known = {case.case: case for case in cases}
     for part in PARTS:
@@ -44,6 +45,7 @@ def check_split(split: Split, cases: Sequence[Case], twins: Sequence[Twin] = ())
                     remedy="move it to the training part; scores on made-up cases mean nothing",
                 )
     check_sides(split, {name: case.patient for name, case in known.items()})
+    _check_origins(split, known)
     _check_twins(split, twins)
 
 
@@ -74,6 +76,32 @@ def check_sides(split: Split, patients: Mapping[str, str]) -> None:
                     case=case,
                     remedy="put all cases of a patient into one part",
                 )
+
+
+def _check_origins(split: Split, known: Mapping[str, Case]) -> None:
+    """Synthetic cases carry something of every patient that they were made from."""
+    made = [known[name] for name in split.train if known[name].synthetic]
+    if not made:
+        return
+    part_of = {
+        known[name].patient: part
+        for part in PARTS
+        for name in getattr(split, part)
+        if not known[name].synthetic
+    }
+    first = {case.origins: case for case in reversed(made)}  # many cases, few distinct origins
+    for origins, case in first.items():
+        other = next((patient for patient in origins if part_of.get(patient) != "train"), None)
+        if other is not None:
+            where = f"the {part_of[other]} part" if other in part_of else "no part"
+            raise DataError(
+                f"it is synthetic, made from patient {other}, who is in {where} of the split",
+                case=case.case,
+                file=next(iter(case.files), None),
+                remedy="train on synthetic cases with the split of the run that made them "
+                "(split.file=split.json beside them, or the same split.seed, shares and fold), or "
+                "make others with this split",
+            )
 
 
 def _check_twins(split: Split, twins: Sequence[Twin]) -> None:

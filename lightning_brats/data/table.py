@@ -12,6 +12,7 @@ from lightning_brats.data.exclusion import BadCases
 from lightning_brats.data.index import unique_cases
 from lightning_brats.data.layouts.files import read_json
 from lightning_brats.data.layouts.names import patient_of
+from lightning_brats.data.synthetic import is_marked, unrecorded
 from lightning_brats.errors import ConfigError, DataError
 from lightning_brats.labels import SCHEMES, LabelScheme
 
@@ -121,6 +122,8 @@ class _Row:
 
 def _case(row: _Row, modalities: Sequence[str], scheme: LabelScheme, require_mask: bool) -> Case:
     name = row.required("case")
+    if is_marked(name):
+        raise unrecorded(name, row.path)
     images = {modality: ImageRef(row.file(modality)) for modality in modalities}
     return Case(
         case=name,

@@ -75,6 +75,7 @@ class Catalogue(Sequence[Case]):
             for s in self.known["schemes"]
         )
         self._roots = [str(root) for root in self.known["roots"]]
+        self._origins = [tuple(patients) for patients in self.known["origins"]]
 
     def __reduce__(self) -> tuple:
         if self.path is not None:
@@ -193,11 +194,21 @@ class Catalogue(Sequence[Case]):
     def outline(self) -> list[Case]:
         """The cases without their files: what a split needs, in a tenth of the memory."""
         none: dict[str, ImageRef] = {}
-        columns = ("case", "patient", "scheme", "cohort", "grade", "synthetic")
+        columns = ("case", "patient", "scheme", "cohort", "grade", "synthetic", "origins")
         values = zip(*(self._take(name).to_pylist() for name in columns), strict=True)
+        origins = self._origins
         return [
-            Case(case, patient, none, self.schemes[scheme], None, None, cohort, grade, synthetic)
-            for case, patient, scheme, cohort, grade, synthetic in values
+            Case(
+                case,
+                patient,
+                none,
+                self.schemes[scheme],
+                cohort=cohort,
+                grade=grade,
+                synthetic=synthetic,
+                origins=origins[made_from],
+            )
+            for case, patient, scheme, cohort, grade, synthetic, made_from in values
         ]
 
     def select(self, names: Sequence[str]) -> Catalogue:
@@ -239,7 +250,7 @@ class Catalogue(Sequence[Case]):
 
     def _case(self, row: int) -> Case:
         value = {name: self._columns[name][row].as_py() for name in CASE}
-        return to_case(value, self.modalities, self.schemes, self._roots)
+        return to_case(value, self.modalities, self.schemes, self._roots, self._origins)
 
     def _rows(self) -> np.ndarray:
         return np.arange(self.table.num_rows) if self.rows is None else self.rows

@@ -27,6 +27,7 @@ SCHEMA = pa.schema(
         ("cohort", pa.string()),
         ("grade", pa.string()),
         ("synthetic", pa.bool_()),
+        ("origins", pa.int32()),
         ("scheme", pa.int16()),
         ("root", pa.int16()),
         ("images", pa.list_(pa.string())),
@@ -119,6 +120,7 @@ def to_table(about: Description, cases: Sequence[Case], facts: Sequence[Facts]) 
     roots = [str(root) for root in about.roots]
     schemes: dict[int, int] = {}
     distinct: list[LabelScheme] = []
+    origins: dict[tuple[str, ...], int] = {(): 0}
     columns: dict[str, list] = {name: [] for name in SCHEMA.names}
     for i in sorted(range(len(cases)), key=lambda i: cases[i].case):
         scheme = cases[i].scheme
@@ -126,7 +128,11 @@ def to_table(about: Description, cases: Sequence[Case], facts: Sequence[Facts]) 
             if scheme not in distinct:
                 distinct.append(scheme)
             schemes[id(scheme)] = distinct.index(scheme)
-        row = _row(cases[i], facts[i], roots) | {"scheme": schemes[id(scheme)]}
+        counted = {
+            "scheme": schemes[id(scheme)],
+            "origins": origins.setdefault(cases[i].origins, len(origins)),
+        }
+        row = _row(cases[i], facts[i], roots) | counted
         for name, value in row.items():
             columns[name].append(value)
     known = {
@@ -143,6 +149,7 @@ def to_table(about: Description, cases: Sequence[Case], facts: Sequence[Facts]) 
             }
             for s in distinct
         ],
+        "origins": list(origins),
         "watched": watched(cases, about.roots, about.excluded),
     }
     return pa.table(columns, schema=SCHEMA.with_metadata({KEY: json.dumps(known)}))
@@ -153,6 +160,7 @@ def to_case(
     modalities: Sequence[str],
     schemes: Sequence[LabelScheme],
     roots: Sequence[str],
+    origins: Sequence[tuple[str, ...]],
 ) -> Case:
     """The case of a row.
 
@@ -161,6 +169,7 @@ def to_case(
         modalities: Of the data set.
         schemes: That rows count.
         roots: That rows count.
+        origins: That rows count.
     """
     root = roots[value["root"]] if value["root"] >= 0 else ""
     refs = zip(modalities, value["images"], value["channels"], strict=True)
@@ -175,6 +184,7 @@ def to_case(
         cohort=value["cohort"],
         grade=value["grade"],
         synthetic=value["synthetic"],
+        origins=origins[value["origins"]],
     )
 
 

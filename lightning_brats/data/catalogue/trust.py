@@ -21,7 +21,7 @@ CHECKED = 2_000
 """Cases of which every file is looked at before the catalogue is trusted."""
 WATCHED = 64
 """Folders that hold cases are watched where there are at most this many."""
-DESCRIPTIONS = ("dataset.json", "name_mapping.csv")
+DESCRIPTIONS = ("dataset.json", "name_mapping.csv", "synthetic.json")
 THREADS = 8
 """Files on a network answer late, but many at once."""
 
