@@ -25,9 +25,10 @@ from lightning_brats.figures.planes import AXIAL, take, to_ras, widest_slices
 from lightning_brats.figures.window import window
 from lightning_brats.models import describe
 from lightning_brats.preparation import fingerprint
-from lightning_brats.report import write_report
+from lightning_brats.report import write_card, write_report
 from lightning_brats.runs import write_json
 from lightning_brats.segmentation import COST, VALIDATION
+from lightning_brats.slices import slab_slices
 from lightning_brats.task import SegmentationTask
 from lightning_brats.tuning_run import STORED
 
@@ -38,7 +39,7 @@ LOGGED_CASES = 8
 def score_and_report(
     folder: Path, model: str, data: BratsDataModule, task: SegmentationTask, trainer: pl.Trainer
 ) -> dict[str, Any]:
-    """Score the run's predictions; write tables, summary, figures and report; tell the tracker.
+    """Score the run's predictions; write tables, summary, report and model card; tell the tracker.
 
     Args:
         folder: The run's, with `predictions/`.
@@ -57,7 +58,9 @@ def score_and_report(
         _score(own, own, data.cases("validation"), "validation", task)
     summary = summarise(folder, model, data, task, scores)
     write_json(folder / "summary.json", summary)
-    write_report(folder, {case.case: case for case in cases})
+    by_name = {case.case: case for case in cases}
+    write_report(folder, by_name)
+    write_card(folder, by_name)
     if isinstance(trainer.logger, WandbLogger):
         slices = [overlay(case, folder / "predictions") for case in cases[:LOGGED_CASES]]
         tracking.log_results(trainer.logger, scores, summary, slices)
@@ -88,7 +91,8 @@ def summarise(
     history = pd.read_csv(folder / "metrics.csv")
     regions = mean_scores(scores, task.regions)
     patch = [size for size in data.settings.patch_size if task.spatial_dims == 3 or size > 1]
-    cost = describe(task.net, (len(data.source.modalities), *patch))
+    channels = len(data.source.modalities) * slab_slices(data.settings.neighbours)
+    cost = describe(task.net, (channels, *patch))
     validated = history.dropna(subset=["val/dice_mean"]) if "val/dice_mean" in history else history
     best = validated["val/dice_mean"].idxmax() if len(validated) else None
     tuned = folder / STORED

@@ -411,3 +411,13 @@ def test_a_network_trained_for_it_does_without_a_modality(data: Path, tmp_path: 
     mine = labels(found[case.case])
     assert mine.any()
     assert np.array_equal(np.sort(mine.ravel()), np.sort(whole.ravel()))
+
+
+def test_pictures_beside_the_masks(models: dict[str, Path], data: Path, tmp_path: Path) -> None:
+    masks = arrays(run(tmp_path, data, models["a"], figures="true"))
+    for case in masks:
+        picture = (tmp_path / "figures" / f"{case}.png").read_bytes()
+        assert picture.startswith(b"\x89PNG")
+        assert len(picture) > 50_000
+    drawn = sorted(path.stem for path in (tmp_path / "figures").iterdir())
+    assert drawn == sorted(masks)

@@ -63,6 +63,10 @@ def _averaging(cfg: DictConfig) -> Averaging:
                 f"{key} and probabilities_from are both given",
                 remedy="average what is saved, or predict anew",
             )
+    if cfg.figures:
+        raise ConfigError(
+            "probabilities alone have no images to draw", remedy="figures=false, or predict anew"
+        )
     if cfg.ensemble != "mean":
         raise ConfigError(
             f"ensemble={cfg.ensemble}: saved probabilities are averaged", remedy="ensemble=mean"
@@ -73,14 +77,18 @@ def _averaging(cfg: DictConfig) -> Averaging:
         [Path(folder) for folder in ([named] if isinstance(named, str) else named)],
         given["weights"],
         given["regions"],
-        _coding(given["labels"]),
+        coding(given["labels"]),
         chosen_postprocess(cfg),
         cfg.uncertainty,
     )
 
 
-def _coding(labels: str | Mapping[int, int] | None) -> LabelScheme | None:
-    """A label coding by name, or from file value → internal label."""
+def coding(labels: str | Mapping[int, int] | None) -> LabelScheme | None:
+    """A label coding by name, or from file value → internal label.
+
+    Raises:
+        ConfigError: There is none of that name.
+    """
     if labels is None:
         return None
     if not isinstance(labels, str):

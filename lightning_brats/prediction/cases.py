@@ -60,6 +60,7 @@ def find_cases(
     layout: str | None,
     bad: BadCases,
     patterns: Mapping[str, str] | None = None,
+    keep_masks: bool = False,
 ) -> list[Case]:
     """Cases to segment, with the network's modalities; masks, where there are any, are ignored.
 
@@ -69,6 +70,7 @@ def find_cases(
         layout: Overrides the recognised layout.
         bad: Takes the cases that lack a modality, unless the network was trained for that.
         patterns: Modality → what its DICOM series, or its NIfTI file, is called.
+        keep_masks: Whether cases keep theirs, where the network's labels have values in its coding.
 
     Raises:
         DataError: The input cannot be read.
@@ -94,7 +96,9 @@ def find_cases(
     for case in found:
         with bad.guard(case):
             chosen = case.with_modalities(_wanted(model, case))
-            chosen = replace(chosen, mask=None, scheme=_coding(case.scheme, trained))
+            coding = _coding(case.scheme, trained)
+            mask = case.mask if keep_masks and coding == case.scheme else None
+            chosen = replace(chosen, mask=mask, scheme=coding)
             model.preprocess.check(chosen)
             cases.append(chosen)
     return cases

@@ -54,7 +54,12 @@ def predict(cfg: DictConfig) -> Path:
     named = segmenter.models[0].checkpoint if count == 1 else f"{count} networks"
     print(f"segmenting {len(cases)} cases of {cfg.input} with {named} on {device}", flush=True)
     written = Output(
-        output, segmenter.regions, segmenter.shared_postprocess, cfg.probabilities, cfg.uncertainty
+        output,
+        segmenter.regions,
+        segmenter.shared_postprocess,
+        cfg.probabilities,
+        cfg.uncertainty,
+        cfg.figures,
     )
     started, done = time.perf_counter(), 0
     for number, (case, prepared) in enumerate(read_ahead(cases, segmenter.prepare), 1):
@@ -82,7 +87,8 @@ def _models(cfg: DictConfig, device: torch.device) -> list[Model]:
         models = [replace(m, preprocess=m.preprocess.with_steps_of(steps)) for m in models]
     for model in models:
         window = model.task.inference
-        model.task.inference = replace(window, tta=cfg.tta, precision=cfg.precision)
+        axes = cfg.get("axes") or window.axes
+        model.task.inference = replace(window, tta=cfg.tta, precision=cfg.precision, axes=axes)
         model.task.to(device)
     return models
 

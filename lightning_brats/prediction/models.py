@@ -12,7 +12,9 @@ from lightning_brats.crossval.stored import stored_ensemble
 from lightning_brats.data.preprocess import Preprocess
 from lightning_brats.data.sources import CaseSource
 from lightning_brats.errors import ConfigError
+from lightning_brats.export.stored import DESCRIPTION, FILES, load_exported
 from lightning_brats.labels import LabelScheme
+from lightning_brats.models import segmenter
 from lightning_brats.parts import build
 from lightning_brats.postprocess import Postprocess
 from lightning_brats.task import SegmentationTask
@@ -73,10 +75,10 @@ def find_checkpoints(where: str | Iterable[str]) -> list[Path]:
     """Checkpoint files, each once, in the order named.
 
     Args:
-        where: One or several of: a file, a glob, a run's folder, a folder of runs, or what
-            `experiments/evaluate.py` made of a cross-validation's runs, `ensemble.json` or its
-            folder. Of a folder, `best.ckpt` is taken, else `last.ckpt`, else every checkpoint that
-            lies in it.
+        where: One or several of: a file, a glob, a run's folder, a folder of runs, an exported
+            network's folder, or what `experiments/evaluate.py` made of a cross-validation's runs,
+            `ensemble.json` or its folder. Of a folder, `best.ckpt` is taken, else `last.ckpt`, else
+            every checkpoint that lies in it.
 
     Raises:
         ConfigError: Nothing is found.
@@ -129,11 +131,13 @@ def load_models(checkpoints: Sequence[Path], postprocess: Postprocess | None = N
 
 
 def load_task(checkpoint: Path) -> SegmentationTask:
-    """A trained task, without running code stored in the file.
+    """A trained task, or an exported one, without running code stored in the file.
 
     Raises:
         ConfigError: The file is missing or no checkpoint of ours.
     """
+    if checkpoint.name == DESCRIPTION:
+        return load_exported(checkpoint)
     if not checkpoint.is_file():
         raise ConfigError("checkpoint not found", file=checkpoint, remedy=EXAMPLE)
     try:
@@ -144,6 +148,7 @@ def load_task(checkpoint: Path) -> SegmentationTask:
         raise ConfigError(
             f"not a checkpoint of this suite, or a damaged one ({error})", file=checkpoint
         ) from error
+    task.net = segmenter(task.net)
     return task.eval()
 
 
@@ -151,6 +156,10 @@ def _in_place(place: Path) -> list[Path]:
     ensemble = stored_ensemble(place)
     if ensemble:
         return list(ensemble.checkpoints)
+    if place.name in FILES.values():
+        place = place.parent
+    if (place / DESCRIPTION).is_file():
+        return [place / DESCRIPTION]
     if not place.is_dir():
         return [place]
     files = []

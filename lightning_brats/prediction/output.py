@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from omegaconf import DictConfig, OmegaConf
 
-from lightning_brats.data.case import Case
+from lightning_brats.data.case import Case, read_native
 from lightning_brats.data.preprocess import Geometry
 from lightning_brats.errors import ConfigError, DataError
 from lightning_brats.labels import region_masks
@@ -31,6 +32,7 @@ class Output:
             several.
         probabilities: Whether to write `<case>_probabilities.nii.gz`.
         uncertainty: Whether to write `<case>_entropy.nii.gz` and `_mutual_information.nii.gz`.
+        figures: Whether to draw `figures/<case>.png`.
     """
 
     def __init__(
@@ -40,13 +42,14 @@ class Output:
         postprocess: Postprocess | None,
         probabilities: bool,
         uncertainty: bool,
+        figures: bool = False,
     ) -> None:
         self.folder, self.postprocess = folder, postprocess
-        self.probabilities, self.uncertainty = probabilities, uncertainty
+        self.probabilities, self.uncertainty, self.figures = probabilities, uncertainty, figures
         self.table = Table(folder / "predictions.csv", _columns(regions))
 
     def add(self, case: Case, found: Prediction) -> Path:
-        """Write a case, the mask last of its files: where there is a mask, the rest is there too.
+        """Write a case, the mask after its soft maps: where there is a mask, these are there too.
 
         Returns:
             The mask's path.
@@ -62,8 +65,29 @@ class Output:
                 path = self.folder / f"{name}_mutual_information.nii.gz"
                 save_map(path, geometry, found.disagreement)
         path = save_labels(self.folder, case, geometry, found.labels)
+        if self.figures:
+            draw(case, path, self.folder / "figures")
         self.table.add(_row(case, found))
         return path
+
+
+def draw(case: Case, mask: Path, folder: Path) -> Path:
+    """Write `<case>.png`: every modality with the mask's contours, on the mask's grid.
+
+    Args:
+        case: With images.
+        mask: What was found, in the case's coding.
+        folder: Made when missing.
+    """
+    # Here, because drawing takes a second to load and is seldom asked for.
+    from lightning_brats.figures import case_panel, save_png
+
+    volume = read_native(replace(case, mask=mask))
+    names = list(case.images)
+    figure = case_panel(
+        volume.image, names, None, volume.mask, volume.affine, case.case, volume.brain
+    )
+    return save_png(figure, folder / f"{case.case}.png")
 
 
 def chosen_postprocess(cfg: DictConfig) -> Postprocess | None:

@@ -77,8 +77,12 @@ class Run:
         ]
 
 
-def read_run(path: Path) -> Run:
+def read_run(path: Path, trained: bool = True) -> Run:
     """Read a run.
+
+    Args:
+        path: Its folder.
+        trained: Whether it has epochs; a classical method's run has none.
 
     Raises:
         DataError: A file is missing or damaged, or lacks what the report needs.
@@ -88,7 +92,9 @@ def read_run(path: Path) -> Run:
         config=_read(path / "config.yaml", _yaml),
         environment=_read(path / "environment.json", _json),
         split=_read(path / "split.json", Split.load),
-        history=_read(path / "metrics.csv", pd.read_csv),
+        history=_read(path / "metrics.csv", pd.read_csv)
+        if trained
+        else pd.DataFrame(columns=HISTORY_COLUMNS),
         scores=_read(path / "evaluation.csv", _scores),
         summary=_read(path / "summary.json", _json),
         errors=ErrorTables.read(path),

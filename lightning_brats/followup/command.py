@@ -1,0 +1,85 @@
+"""`experiments/followup.py`: a patient's time points, from folders to a page."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from omegaconf import DictConfig, OmegaConf
+
+from lightning_brats.data.audit import check_writable
+from lightning_brats.data.case import Case
+from lightning_brats.errors import ConfigError
+from lightning_brats.followup.course import follow_up
+from lightning_brats.followup.points import find_points, read_dates, time_point, with_masks
+from lightning_brats.followup.writing import sentence, write_follow_up
+from lightning_brats.prediction.average_command import coding
+from lightning_brats.prediction.models import find_checkpoints, load_models
+from lightning_brats.prediction.segmenter import Segmenter
+from lightning_brats.prediction.writing import save_labels
+
+
+def run(cfg: DictConfig) -> Path:
+    """Follow one patient over time.
+
+    Args:
+        cfg: `configs/followup.yaml`.
+
+    Returns:
+        The page.
+
+    Raises:
+        ConfigError: A setting cannot be used.
+        DataError: An input cannot be used, or is of several patients.
+    """
+    given: Any = OmegaConf.to_container(cfg)
+    if cfg.checkpoint is not None and cfg.masks is not None:
+        raise ConfigError("checkpoint and masks are both given", remedy="name one of them")
+    folder = Path(cfg.output)
+    check_writable(folder)
+    segmenter = None if cfg.checkpoint is None else _segmenter(given["checkpoint"])
+    inputs = [given["input"]] if isinstance(given["input"], str) else given["input"]
+    model = None if segmenter is None else segmenter.models[0]
+    cases = find_points(
+        [Path(one) for one in inputs], model, cfg.layout, coding(given["labels"]), cfg.patient
+    )
+    days = read_dates(given["dates"], cases)
+    if days:
+        cases = sorted(cases, key=lambda case: days[case.case])
+    if segmenter is None:
+        cases = with_masks(cases, None if cfg.masks is None else Path(cfg.masks))
+    else:
+        cases = _segmented(cases, segmenter, folder / "masks")
+    points = [time_point(case, days.get(case.case)) for case in cases]
+    regions = given["regions"] or cases[0].scheme.regions
+    print(f"comparing {len(points)} time points: {', '.join(p.name for p in points)}", flush=True)
+    found = follow_up(points, regions, cfg.registration)
+    page = write_follow_up(found, folder)
+    for region in found.regions:
+        print(f"  {sentence(found, region)}")
+    for note in found.notes:
+        print(f"  {note}")
+    print(f"  {page}", flush=True)
+    return page
+
+
+def _segmenter(checkpoint: Any) -> Segmenter:
+    models = load_models(find_checkpoints(checkpoint))
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    for model in models:
+        model.task.to(device)
+    return Segmenter(models)
+
+
+def _segmented(cases: list[Case], segmenter: Segmenter, folder: Path) -> list[Case]:
+    """The cases with masks that networks made, written into a folder."""
+    folder.mkdir(exist_ok=True)
+    found = []
+    for number, case in enumerate(cases, 1):
+        prediction = segmenter(segmenter.prepare(case))
+        mask = save_labels(folder, case, prediction.geometry, prediction.labels)
+        print(f"  {number}/{len(cases)}  {mask}", flush=True)
+        found.append(replace(case, mask=mask))
+    return found
