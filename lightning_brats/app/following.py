@@ -1,0 +1,109 @@
+"""A patient's examinations, from what was given to a follow-up."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import date
+from pathlib import Path
+
+import pandas as pd
+
+from lightning_brats.app.intake import MASK, Given, adopt, coding_of, roles
+from lightning_brats.app.jobs import Job
+from lightning_brats.app.pictures import png
+from lightning_brats.app.segmenting import segment
+from lightning_brats.app.trained import Trained
+from lightning_brats.data.case import Case
+from lightning_brats.errors import DataError
+from lightning_brats.followup import follow_up
+from lightning_brats.followup.pictures import change_figure, volume_figure
+from lightning_brats.followup.points import time_point
+from lightning_brats.followup.writing import sentence
+from lightning_brats.labels import REGION_NAMES, SCHEMES
+
+
+@dataclass(frozen=True)
+class Visit:
+    """One examination.
+
+    Args:
+        given: Its volumes.
+        day: When it was; `None` where that is not known.
+    """
+
+    given: Given
+    day: date | None
+
+    @property
+    def has_mask(self) -> bool:
+        """Whether a mask came with it."""
+        return MASK in roles(self.given.scans)
+
+
+@dataclass(frozen=True)
+class Followed:
+    """What is kept of a follow-up.
+
+    Args:
+        sentences: Region's name → what became of it.
+        chart: PNG of volumes over time.
+        changes: PNG of what came, stayed and went.
+        growth: See `lightning_brats.followup.growth.growth_table`.
+        notes: What a reader should know.
+    """
+
+    sentences: Mapping[str, str]
+    chart: bytes
+    changes: bytes
+    growth: pd.DataFrame
+    notes: tuple[str, ...]
+
+
+def follow(
+    job: Job, visits: Sequence[Visit], chosen: tuple[Trained, ...], folder: Path
+) -> Followed:
+    """Compare examinations, in the order given.
+
+    Args:
+        job: Is told how far it is.
+        visits: Two or more.
+        chosen: Networks that make the masks; none takes the masks that were given.
+        folder: Where files go; exists.
+
+    Raises:
+        BratsError: An examination cannot be used.
+    """
+    points = []
+    for number, visit in enumerate(visits):
+        job.part = (number, len(visits))
+        place = folder / f"visit_{number}"
+        place.mkdir(parents=True, exist_ok=True)
+        case = _clean(visit.given, place)
+        if chosen:
+            result = segment(job, chosen, case, False, place)
+            case = replace(result.case, mask=result.mask)
+        elif case.mask is None:
+            raise DataError(
+                f"examination {number + 1} has no mask", remedy="let a network make the masks"
+            )
+        named = replace(case, case=f"examination {number + 1}")
+        points.append(time_point(named, visit.day))
+    job.part = (0, 1)
+    job.at("comparing the examinations", 0.95)
+    found = follow_up(points, case.scheme.regions)
+    return Followed(
+        {REGION_NAMES[region]: sentence(found, region) for region in found.regions},
+        png(volume_figure(found)),
+        png(change_figure(found)),
+        found.growth.round(3),
+        found.notes,
+    )
+
+
+def _clean(given: Given, folder: Path) -> Case:
+    chosen = {role: s for role, s in zip(roles(given.scans), given.scans, strict=True) if role}
+    scheme = given.scheme
+    if scheme is None:
+        scheme = coding_of(chosen[MASK]) if MASK in chosen else SCHEMES["brats2023"]
+    return adopt(chosen, scheme, folder)

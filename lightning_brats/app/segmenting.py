@@ -1,0 +1,187 @@
+"""One case through the networks, as the prediction command does it, step by step for a person.
+
+Shapes: `C` modalities, `x y z` the cropped grid, `X Y Z` the file's.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from lightning_brats.app.checks import find_doubts
+from lightning_brats.app.jobs import Job
+from lightning_brats.app.trained import Trained, load
+from lightning_brats.data.case import Case, read_mask
+from lightning_brats.data.preprocess import Geometry, Prepared
+from lightning_brats.inference.grid import brain_box, mirrors, pad_to, windows
+from lightning_brats.labels import REGIONS, TISSUES, LabelScheme, region_masks
+from lightning_brats.parallel import cores
+from lightning_brats.prediction import Model, Segmenter
+from lightning_brats.prediction.writing import save_labels, save_map
+
+NETWORK = (0.15, 0.9)
+"""Share of the work that is done before and after the networks' windows."""
+
+
+@dataclass(frozen=True)
+class Result:
+    """What came of a case.
+
+    Args:
+        model: What segmented it.
+        case: Its files, all of them in the session's folder; the mask is the reference.
+        mask: The segmentation on the input's grid and in its coding.
+        maps: Name → file of what the networks are unsure of, in [0, 1], on the same grid.
+        regions: That the networks know.
+        dice: Region → Dice to expect.
+        volumes: Region → ml.
+        voxels: Tissue → voxels, on the input's grid.
+        doubts: What a person should look at before believing it.
+        seconds: That it took.
+    """
+
+    model: str
+    case: Case
+    mask: Path
+    maps: Mapping[str, Path]
+    regions: tuple[str, ...]
+    dice: Mapping[str, float]
+    volumes: Mapping[str, float]
+    voxels: Mapping[str, int]
+    doubts: tuple[str, ...]
+    seconds: float
+
+    def labels(self) -> tuple[np.ndarray, np.ndarray]:
+        """Internal labels (X, Y, Z) and the affine."""
+        return read_mask(self.mask, self.case.scheme, self.case.case)
+
+    def reference(self) -> np.ndarray | None:
+        """Internal labels (X, Y, Z) of the reference."""
+        if self.case.mask is None:
+            return None
+        return read_mask(self.case.mask, self.case.scheme, self.case.case)[0]
+
+
+def segment(job: Job, chosen: tuple[Trained, ...], case: Case, flips: bool, folder: Path) -> Result:
+    """Segment a case, and look whether that can be believed.
+
+    Args:
+        job: Is told how far it is, and cancels.
+        chosen: Networks.
+        case: From `intake.adopt`.
+        flips: Whether to average over mirror images, which takes eight times as long.
+        folder: Where files go; exists.
+
+    Raises:
+        BratsError: The case or the networks cannot be used.
+        CancelledError: The job was cancelled.
+    """
+    began = time.perf_counter()
+    torch.set_num_threads(cores())  # of this thread, which is not the one that imported torch
+    job.at("loading the network", 0.02)
+    models = [_with_flips(model, flips) for model in load(chosen)]
+    segmenter = Segmenter(models, uncertainty=len(models) > 1)
+    wanted = input_of(case, models)
+    job.at("reading and preparing the scans", 0.05)
+    prepared = segmenter.prepare(wanted)
+    with _watched(job, models, prepared):
+        found = segmenter(prepared)
+    job.at("writing the mask and looking for what is doubtful", NETWORK[1])
+    geometry = found.geometry
+    mask = save_labels(folder, wanted, geometry, found.labels)
+    maps = {"entropy": found.entropy, "disagreement": found.disagreement}
+    kept = {}
+    for name, values in maps.items():
+        if values is not None:
+            kept[name] = folder / f"{name}.nii.gz"
+            save_map(kept[name], geometry, values)
+    doubts = find_doubts(wanted, prepared[0], found)
+    return Result(
+        " + ".join(each.name for each in chosen),
+        replace(wanted, mask=case.mask, images=case.images),
+        mask,
+        kept,
+        tuple(found.dice),
+        found.dice,
+        *measure(found.labels, geometry, tuple(found.dice), wanted.scheme),
+        tuple(doubts),
+        time.perf_counter() - began,
+    )
+
+
+def input_of(case: Case, models: Sequence[Model]) -> Case:
+    """The case with the modalities that the networks take, and a coding that has all their labels.
+
+    Raises:
+        DataError: A modality is missing, and the networks were not trained for that.
+    """
+    model = min(models, key=lambda each: each.tolerates_missing)
+    wanted = [m for m in model.modalities if m in case.images or not model.tolerates_missing]
+    covered = set(model.scheme.codes.values()) <= set(case.scheme.codes.values())
+    scheme = case.scheme if covered else model.scheme
+    chosen = replace(case.with_modalities(wanted), mask=None, scheme=scheme)
+    model.preprocess.check(chosen)
+    return chosen
+
+
+def measure(
+    labels: np.ndarray, geometry: Geometry, regions: Sequence[str], scheme: LabelScheme
+) -> tuple[dict[str, float], dict[str, int]]:
+    """Region → ml, and tissue → voxels, of labels (x, y, z).
+
+    Tissues are those of the coding, and the background of the whole file.
+    """
+    voxel_ml = abs(float(np.linalg.det(np.asarray(geometry.affine)[:3, :3]))) / 1000
+    masks = region_masks(labels, regions)
+    volumes = {r: float(m.sum()) * voxel_ml for r, m in zip(regions, masks, strict=True)}
+    counts = np.bincount(labels.reshape(-1), minlength=len(TISSUES))
+    counts[0] = int(np.prod(geometry.shape)) - int(counts[1:].sum())
+    known = sorted({0, *scheme.codes.values()})
+    return volumes, {TISSUES[label]: int(counts[label]) for label in known}
+
+
+def nested(regions: Sequence[str]) -> list[str]:
+    """Regions from the widest to the narrowest, as they are painted over each other."""
+    return sorted(regions, key=lambda region: -len(REGIONS[region]))
+
+
+def _with_flips(model: Model, flips: bool) -> Model:
+    model.task.inference = replace(model.task.inference, tta="flips" if flips else "none")
+    return model
+
+
+@contextmanager
+def _watched(job: Job, models: Sequence[Model], prepared: Sequence[Prepared]) -> Iterator[None]:
+    """Tell of every batch of windows; between two of them, the job can be cancelled."""
+    total = sum(count_windows(m, p) for m, p in zip(models, prepared, strict=True))
+    done = 0
+    low, high = NETWORK
+
+    def count(net: torch.nn.Module, inputs: tuple[torch.Tensor, ...]) -> None:
+        nonlocal done
+        job.at(f"segmenting: window {done + 1} of {total}", low + (high - low) * done / total)
+        done += len(inputs[0])
+
+    hooks = [model.task.net.register_forward_pre_hook(count) for model in models]
+    try:
+        yield
+    finally:
+        for hook in hooks:
+            hook.remove()
+
+
+def count_windows(model: Model, prepared: Prepared) -> int:
+    """Windows that a network looks at, mirror images included."""
+    window = model.task.inference
+    brain = torch.from_numpy((prepared.image != 0).any(0))
+    brain = brain[brain_box(brain, window.patch_size)]
+    _, brain, _ = pad_to(brain[None], brain, window.patch_size)
+    every = windows(brain.shape, window.patch_size, window.overlap)
+    images = len(mirrors(window.patch_size)) if window.tta == "flips" else 1
+    return images * sum(bool(brain[place].any()) for place in every)

@@ -1,0 +1,82 @@
+"""What the training's transforms do to a case, live."""
+
+from __future__ import annotations
+
+import streamlit as st
+import torchio as tio
+
+from lightning_brats.app.augmenting import EFFECTS, Effect, Sample, apply, preset, presets
+from lightning_brats.app.pictures import before_and_after
+from lightning_brats.app.services import outcome, session
+from lightning_brats.app.tabs.scans import TITLES
+from lightning_brats.app.tabs.segment import SLOT
+from lightning_brats.app.tabs.shared import NO_CASE
+from lightning_brats.app.uploads import one_at_a_time
+from lightning_brats.errors import BratsError
+
+WHOLE = "as in training: "
+MOST_SEEDS = 99
+
+
+def augment() -> None:
+    """Draw the part."""
+    try:
+        sample = _sample()
+    except BratsError as error:
+        st.error(f"The scans cannot be used: {error.problem}.")
+        return
+    if sample is None:
+        st.info(NO_CASE)
+        return
+    _play(sample)
+
+
+@st.fragment
+def _play(sample: Sample) -> None:
+    left, right = st.columns([1, 2.4])
+    with left:
+        names = [*EFFECTS, *(WHOLE + name for name in presets())]
+        name = st.selectbox("Transform", names)
+        modality = st.selectbox(
+            "Modality", sample.modalities, format_func=lambda each: TITLES.get(each, each)
+        )
+        chance = name.startswith(WHOLE) or EFFECTS[name].chance
+        seed = (
+            st.slider("Draw", 0, MOST_SEEDS, 0, help="Of what is left to chance.") if chance else 0
+        )
+        transform = _preset(name) if name.startswith(WHOLE) else _made(EFFECTS[name], name, sample)
+    changed = apply(sample, transform, seed)
+    right.image(before_and_after(sample, changed, modality), width="stretch")
+
+
+def _made(effect: Effect, name: str, sample: Sample) -> tio.Transform:
+    values: list[float] = []
+    for slider in effect.sliders:
+        whole = slider.step == 1
+        kind = int if whole else float
+        limits = (kind(slider.low), kind(slider.high), kind(slider.start), kind(slider.step))
+        values.append(st.slider(slider.name.capitalize(), *limits, key=f"{name}-{slider.name}"))
+    return effect.build(values, len(sample.modalities))
+
+
+def _preset(name: str) -> tio.Transform | None:
+    st.caption("Each transform acts by chance, as in training: try several draws.")
+    return preset(name.removeprefix(WHOLE))
+
+
+def _sample() -> Sample | None:
+    """The case with its segmentation, or its reference, made once."""
+    visitor = session()
+    case = visitor.case
+    if case is None:
+        return None
+    found = outcome(SLOT)
+    fits = found is not None and found.result.case.files[0].parent == case.files[0].parent
+    key = ("sample", case.files[0].parent, fits)
+    if key not in visitor.prepared:
+        with st.spinner("preparing the scans"), one_at_a_time():
+            labels = found.result.labels()[0] if found is not None and fits else None
+            visitor.prepared[key] = Sample.read(case, labels)
+    made = visitor.prepared[key]
+    assert isinstance(made, Sample)
+    return made

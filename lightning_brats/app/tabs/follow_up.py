@@ -1,0 +1,108 @@
+"""Several time points of a patient: volumes, growth, and what changed where."""
+
+from __future__ import annotations
+
+from datetime import date
+from functools import partial
+from typing import Any
+
+import streamlit as st
+
+from lightning_brats.app.following import Followed, Visit, follow
+from lightning_brats.app.services import services, session
+from lightning_brats.app.settings import UNFOLDED
+from lightning_brats.app.tabs.shared import choose_trained, show_problem, start, wait
+from lightning_brats.app.uploads import Upload, example, one_at_a_time, receive
+from lightning_brats.errors import BratsError
+
+SLOT = "follow-up"
+VISITS = "visits"
+EXAMPLE = {"layout": "brats2024-gli", "cases": 2, "seed": 7}
+"""Two visits of one made-up patient, in whom a tumour grows back."""
+
+
+def follow_patient() -> None:
+    """Draw the part."""
+    visitor = session()
+    found: Followed | None = services().kept.get(visitor.name, SLOT)
+    with st.expander("Examinations", expanded=found is None):
+        _give()
+        visits = _ordered(visitor.prepared.get(VISITS) or [])
+        by_network = not all(visit.has_mask for visit in visits) or st.toggle(
+            "Let a network make the masks", value=False, key="by-network"
+        )
+        chosen = choose_trained("Network", "follow-networks") if visits and by_network else ()
+        ready = len(visits) > 1 and SLOT not in visitor.jobs and bool(chosen or not by_network)
+        if st.button("Compare the examinations", type="primary", disabled=not ready):
+            folder = visitor.fresh("followup")
+            start(SLOT, partial(follow, visits=visits, chosen=chosen, folder=folder))
+    made = wait(SLOT)
+    if made is not None:
+        services().kept.put(visitor.name, SLOT, made)
+        st.rerun()
+    show_problem()
+    if found is not None and SLOT not in visitor.jobs:
+        _show(found)
+
+
+def _give() -> None:
+    visitor = session()
+    uploads: Any = st.file_uploader(
+        "A zip with a folder for each examination of one patient, or several zips; with masks, or "
+        "for a network to make them",
+        type=["zip"],
+        accept_multiple_files=True,
+        key=f"follow-{visitor.uploads}",
+    )
+    wanted = st.button("Use the built-in example", key="follow-example")
+    if not uploads and not wanted:
+        return
+    visitor.clear()
+    visitor.uploads += 1
+    try:
+        with st.spinner("reading the examinations"), one_at_a_time():
+            visitor.prepared[VISITS] = example(2.0, **EXAMPLE) if wanted else _unpack(uploads)
+    except BratsError as error:
+        visitor.prepared[VISITS] = []
+        visitor.fail(error)
+    st.rerun()
+
+
+def _unpack(uploads: list[Upload]) -> list[Any]:
+    visitor = session()
+    most = UNFOLDED * services().settings.upload_mb * 1_000_000
+    return [
+        given
+        for number, upload in enumerate(uploads)
+        for given in receive([upload], visitor.folder / f"visits_{number}", most)
+    ]
+
+
+def _ordered(given: Any) -> list[Visit]:
+    """Let the visitor say when each was; without all dates they stay in the order of names."""
+    if not given:
+        return []
+    columns = st.columns(min(len(given), 4))
+    visits = []
+    for number, each in enumerate(given):
+        with columns[number % len(columns)]:
+            day: date | None = st.date_input(
+                f"{each.name}: date, if known",
+                value=None,
+                key=f"day-{session().uploads}-{number}",
+            )
+        visits.append(Visit(each, day))
+    days = [visit.day for visit in visits]
+    if all(day is not None for day in days):
+        return sorted(visits, key=lambda visit: visit.day or date.min)
+    return [Visit(visit.given, None) for visit in visits]
+
+
+def _show(found: Followed) -> None:
+    for name, text in found.sentences.items():
+        st.markdown(f"**{name.capitalize()}**: {text}")
+    for note in found.notes:
+        st.warning(note)
+    st.image(found.chart)
+    st.image(found.changes)
+    st.dataframe(found.growth, hide_index=True)

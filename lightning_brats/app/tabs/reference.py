@@ -1,0 +1,59 @@
+"""What a reference mask says: scores by the challenges' rules, errors, distances of the borders."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from lightning_brats.app.scoring import PLAIN, Comparison, compare, protocol_of
+from lightning_brats.app.services import Outcome, session
+from lightning_brats.errors import BratsError
+from lightning_brats.figures.errors import profile_chart
+from lightning_brats.metrics import PROTOCOLS
+
+
+def show_reference(found: Outcome) -> None:
+    """Scores and errors; the viewer shows the map of errors."""
+    result = found.result
+    st.subheader("Against the reference")
+    names = list(PROTOCOLS)
+    likely = names.index(protocol_of(result.case.scheme))
+    protocol = st.selectbox(
+        "Rules",
+        names,
+        index=likely,
+        format_func=lambda name: f"{name} (whole volumes)" if name == PLAIN else name,
+        key=f"protocol-{id(result)}",
+    )
+    scored = _scored(found, protocol)
+    if scored is None:
+        return
+    left, right = st.columns(2)
+    left.caption("Scores")
+    left.dataframe(scored.table(), height=390)
+    right.caption("Where it errs: missed and false voxels, distances of the surfaces")
+    right.dataframe(scored.boundary())
+    profiles = scored.profiles(result)
+    if profiles:
+        right.plotly_chart(profile_chart(profiles), key=f"profile-{id(result)}-{protocol}")
+    st.caption(
+        "In the viewer, *Show: missed and false* maps the errors: grey in both, yellow missed, "
+        "blue false. Distances are negative where the segmentation is too small."
+    )
+
+
+def _scored(found: Outcome, protocol: str) -> Comparison | None:
+    """Scores by a protocol, made once."""
+    prepared = session().prepared
+    key = ("scores", id(found.result))
+    known = prepared.get(key)
+    if isinstance(known, Comparison) and known.protocol == protocol:
+        return known
+    try:
+        with st.spinner("scoring"):
+            made = compare(found.result, protocol)
+    except BratsError as error:
+        st.error(f"{error.problem}. {error.remedy or ''}")
+        return None
+    prepared[key] = made
+    prepared.pop(("report", id(found.result)), None)
+    return made

@@ -1,0 +1,116 @@
+"""What there is to segment with: finished runs and ensembles, best first."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from omegaconf import OmegaConf
+
+from lightning_brats.crossval.stored import ENSEMBLE, stored_ensemble
+from lightning_brats.data.phantom.dataset import RECORD
+from lightning_brats.errors import BratsError
+from lightning_brats.prediction import Model, find_checkpoints, load_models
+from lightning_brats.prediction.models import ensemble_postprocess
+
+VALIDATED = "val/dice_mean"
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A run, or an ensemble of runs.
+
+    Args:
+        place: Folder of the run, or the file that names the ensemble.
+        name: Relative to the folder of runs.
+        dice: Mean Dice on validation cases, of an ensemble's members on those left out of each;
+            `None` where it is not known.
+        phantom: Spacing in mm of the digital phantom that it was trained on; `None` for real data.
+        networks: How many.
+    """
+
+    place: Path
+    name: str
+    dice: float | None
+    phantom: float | None
+    networks: int = 1
+
+    @property
+    def title(self) -> str:
+        """For a list of choices."""
+        score = "no validation score" if self.dice is None else f"validation Dice {self.dice:.3f}"
+        several = f" · {self.networks} networks" if self.networks > 1 else ""
+        return f"{self.name}{several} · {score}{' · phantom' if self.phantom else ''}"
+
+
+def find_trained(runs: Path) -> list[Trained]:
+    """Every run below a folder that has weights, and every ensemble of them, best first."""
+    singles = [_run(path.parent.parent, runs) for path in runs.rglob("checkpoints/best.ckpt")]
+    ensembles = [_ensemble(path, runs) for path in runs.rglob(ENSEMBLE)]
+    found = [*singles, *(each for each in ensembles if each is not None)]
+    return sorted(found, key=lambda each: (-(each.dice or -1.0), each.name))
+
+
+def load(chosen: tuple[Trained, ...]) -> tuple[Model, ...]:
+    """The networks of what was chosen, used together; the last few stay in memory.
+
+    Raises:
+        ConfigError: A checkpoint is gone or damaged, or the networks do not go together.
+    """
+    names = tuple(str(each.place) for each in chosen)
+    files = find_checkpoints(names)
+    return _loaded(names, tuple((file, file.stat().st_mtime_ns) for file in files))
+
+
+@lru_cache(2)
+def _loaded(names: tuple[str, ...], files: tuple[tuple[Path, int], ...]) -> tuple[Model, ...]:
+    return tuple(load_models([file for file, _ in files], ensemble_postprocess(names)))
+
+
+def _run(folder: Path, runs: Path) -> Trained:
+    return Trained(
+        folder,
+        str(folder.relative_to(runs)),
+        _validated(folder / "metrics.csv"),
+        _phantom(folder),
+    )
+
+
+def _ensemble(file: Path, runs: Path) -> Trained | None:
+    try:
+        stored = stored_ensemble(file)
+    except BratsError:  # its runs were moved or deleted
+        return None
+    assert stored is not None
+    mean = _read_json(file.parent / "summary.json").get("mean", {}).get("dice", {}).get("mean")
+    members = [_phantom(path.parent.parent) for path in stored.checkpoints]
+    phantom = next((spacing for spacing in members if spacing), None)
+    return Trained(file, str(file.parent.relative_to(runs)), mean, phantom, len(members))
+
+
+def _phantom(run: Path) -> float | None:
+    """Voxel edge of the phantom that a run was trained on; `None` where it had real data."""
+    if not _read_json(run / "summary.json").get("phantom"):
+        return None
+    data = OmegaConf.load(run / "config.yaml").data
+    stored = _read_json(Path(data.get("root") or run) / RECORD)
+    return float(stored.get("spacing") or data.get("phantom", {}).get("spacing") or 2.0)
+
+
+def _validated(table: Path) -> float | None:
+    try:
+        values = pd.read_csv(table)[VALIDATED].dropna()
+    except (OSError, KeyError, ValueError):
+        return None
+    return float(values.max()) if len(values) else None
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
