@@ -4,11 +4,12 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+DOCS_STAMP := $(VENV)/.docs
 # The benchmarks' peers want older versions of some packages: they get an environment of their own.
 BENCH := .venv-bench
 BENCH_STAMP := $(BENCH)/.installed
 
-.PHONY: help run test test-all lint study bench clean
+.PHONY: help run test test-all lint docs study bench clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -26,6 +27,9 @@ lint: $(STAMP)  ## ruff and mypy
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+docs: $(DOCS_STAMP)  ## the documentation, into site/
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
 
 study: $(STAMP)  ## four architectures × 3 seeds on the phantom, killed once and continued, compared; then a search
 	-timeout --signal=KILL 240 $(BIN)/python sweeps/run.py sweep=study
@@ -45,6 +49,10 @@ $(STAMP): pyproject.toml requirements.lock
 	$(NEW_PYTHON)
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --constraint requirements.lock --editable '.[dev]'
+	@touch $@
+
+$(DOCS_STAMP): $(STAMP)
+	$(BIN)/python -m pip install --quiet --constraint requirements.lock --editable '.[docs]'
 	@touch $@
 
 # As in the lock, but for packages of which panoptica wants older versions.

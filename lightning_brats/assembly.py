@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,7 @@ from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning.callbacks import EarlyStopping, ModelCheckpoint
 
 from lightning_brats import runs, tracking
+from lightning_brats.adversarial import CLIPPING, AdversarialTask, check_trainer, is_adversarial
 from lightning_brats.callbacks import (
     AveragedWeights,
     CompiledNetwork,
@@ -32,7 +35,9 @@ from lightning_brats.labels import LabelScheme
 from lightning_brats.parts import build, plain
 from lightning_brats.prediction import context
 from lightning_brats.preparation import cache_root, find_source
+from lightning_brats.slices import slab_slices
 from lightning_brats.sweeps import reporting
+from lightning_brats.synthesis.building import MONITOR, synthesises
 from lightning_brats.task import SegmentationTask
 
 OURS = (
@@ -106,23 +111,32 @@ def outputs(head: str, scheme: LabelScheme) -> int:
     return len(scheme.regions) if head == "regions" else 1 + max(scheme.codes.values())
 
 
+def inputs(cfg: DictConfig, source: CaseSource) -> int:
+    """Channels that a network is given: modalities, times the slices of each."""
+    return len(source.modalities) * slab_slices(cfg.queue.neighbours)
+
+
 def network_config(cfg: DictConfig, source: CaseSource) -> dict[str, Any]:
     """Configuration of the network for the data at hand.
 
     Raises:
-        ConfigError: Deep supervision of a network that has none.
+        ConfigError: Deep supervision of a network that has none, or what one with a discriminator
+            cannot take.
     """
     net = plain(cfg.model) | {
-        "in_channels": len(source.modalities),
+        "in_channels": inputs(cfg, source),
         "out_channels": outputs(cfg.head, source.scheme),
     }
+    if is_adversarial(net):
+        check_trainer(cfg.trainer)
+    segmenting = net.get("generator", net)
     if cfg.trainer.deep_supervision:
-        if "deep_supervision" not in net:
+        if "deep_supervision" not in segmenting:
             raise ConfigError(
                 f"the model '{cfg.model_name}' has no deep supervision",
                 remedy="trainer.deep_supervision=false, or another model",
             )
-        net["deep_supervision"] = True
+        segmenting["deep_supervision"] = True
     return net
 
 
@@ -141,7 +155,11 @@ def build_task(cfg: DictConfig, source: CaseSource, data: BratsDataModule) -> Se
             "loss": loss | {"_partial_": True},
             "weights": list(deep),
         }
-    return SegmentationTask(
+    make: Callable[..., SegmentationTask] = SegmentationTask
+    if is_adversarial(net):
+        clipping = {key: cfg.trainer.get(key) for key in CLIPPING}
+        make = partial(AdversarialTask, clipping=clipping)
+    return make(
         net=net,
         loss=loss,
         head=cfg.head,
@@ -161,7 +179,10 @@ def build_trainer(cfg: DictConfig, folder: Path, source: CaseSource) -> pl.Train
     """Lightning's trainer with our table, progress, safe stop, checkpoints and tracker."""
     settings = plain(cfg.trainer)
     ours = {key: settings.pop(key) for key in OURS}
+    if is_adversarial(cfg.model):
+        settings |= dict.fromkeys(CLIPPING)
     kept: dict[str, Any] = {"dirpath": folder / "checkpoints", "enable_version_counter": False}
+    monitor, mode = (MONITOR, "min") if synthesises(cfg) else ("val/dice_mean", "max")
     pace = Pace()
     callbacks: list[pl.Callback] = [
         pace,
@@ -170,19 +191,19 @@ def build_trainer(cfg: DictConfig, folder: Path, source: CaseSource) -> pl.Train
         RandomState(),
         SkipNonFinite(ours["max_skipped"]),
         SafeStop(folder / runs.LAST, runs.continue_command()),
-        ModelCheckpoint(filename="best", monitor="val/dice_mean", mode="max", **kept),
+        ModelCheckpoint(filename="best", monitor=monitor, mode=mode, **kept),
         ModelCheckpoint(filename="last", save_on_train_epoch_end=True, **kept),
     ]
     if ours["compile"]:
         mode = "default" if ours["compile"] is True else ours["compile"]
-        shape = (cfg.queue.batch_size, len(source.modalities), *cfg.queue.patch_size)
+        shape = (cfg.queue.batch_size, inputs(cfg, source), *cfg.queue.patch_size)
         callbacks.append(CompiledNetwork(shape, mode))
     if ours["ema"]:
         callbacks.insert(0, AveragedWeights(ours["ema"]))
     if ours["patience"]:
-        callbacks.append(EarlyStopping("val/dice_mean", patience=ours["patience"], mode="max"))
+        callbacks.append(EarlyStopping(monitor, patience=ours["patience"], mode=mode))
     if report := reporting.from_environment():
-        callbacks.append(StudyPruning(report, folder / reporting.PRUNED))
+        callbacks.append(StudyPruning(report, folder / reporting.PRUNED, monitor))
     if torch.cuda.is_available():
         torch.set_float32_matmul_precision("high" if ours["tf32"] else "highest")
     torch.backends.cudnn.allow_tf32 = ours["tf32"]

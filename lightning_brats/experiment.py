@@ -14,6 +14,7 @@ from lightning_brats import assembly, console, runs
 from lightning_brats.checkpoints import newest_intact
 from lightning_brats.data.datamodule import BratsDataModule
 from lightning_brats.errors import ConfigError
+from lightning_brats.landmarks import keep_landmarks, with_landmarks
 from lightning_brats.machine import Machine, detect
 from lightning_brats.memory import explained_shortage
 from lightning_brats.models.recompute import recompute
@@ -29,6 +30,9 @@ from lightning_brats.splitting import (
     given_split,
     without_excluded,
 )
+from lightning_brats.synthesis.building import build_synthesis, synthesises
+from lightning_brats.synthesis.outcome import score_images
+from lightning_brats.synthesis.task import SynthesisTask
 from lightning_brats.task import SegmentationTask
 from lightning_brats.tuning_run import Tuning
 from lightning_brats.warmstart import freeze, warm_start
@@ -52,7 +56,7 @@ class Experiment:
     folder: Path
     resumed: bool
     data: BratsDataModule
-    task: SegmentationTask
+    task: SegmentationTask | SynthesisTask
     trainer: pl.Trainer
     machine: Machine
 
@@ -78,15 +82,15 @@ def run(cfg: DictConfig) -> Path:
     """
     experiment = build(cfg)
     fit(experiment)
-    predict(experiment)
+    task = experiment.task
+    if isinstance(task, SegmentationTask):
+        predict(experiment)
     if experiment.trainer.is_global_zero:
-        score_and_report(
-            experiment.folder,
-            cfg.model_name,
-            experiment.data,
-            experiment.task,
-            experiment.trainer,
-        )
+        about = experiment.folder, cfg.model_name, experiment.data
+        if isinstance(task, SynthesisTask):
+            score_images(*about, task, experiment.trainer)
+        else:
+            score_and_report(*about, task, experiment.trainer)
     experiment.trainer.strategy.barrier()
     return experiment.folder
 
@@ -110,7 +114,9 @@ def build(cfg: DictConfig) -> Experiment:
         given = without_excluded(given, source.excluded, resumed)
         check_given(cfg, source, given)
     split = given or drawn_split(cfg, source)
-    data = assembly.build_data(cfg, source, split)
+    with console.preparing() as progress:
+        known, source = with_landmarks(cfg, source, split, folder, progress)
+    data = assembly.build_data(known, source, split)
     if not split.test:
         raise ConfigError(
             "the split has no test cases, so there would be nothing to report",
@@ -124,8 +130,12 @@ def build(cfg: DictConfig) -> Experiment:
     data.settings = build_part(cfg.queue)
     console.choices(cfg)
     torch.set_num_threads(cfg.trainer.threads)
-    task = assembly.build_task(cfg, source, data)
-    if cfg.weights and not resumed:
+    task: SegmentationTask | SynthesisTask
+    if synthesises(cfg):
+        task = build_synthesis(cfg, source, data)
+    else:
+        task = assembly.build_task(cfg, source, data)
+    if cfg.weights and not resumed and isinstance(task, SegmentationTask):
         console.started_from(cfg.weights, warm_start(task, Path(cfg.weights)))
     if cfg.freeze:
         freeze(task.net, cfg.freeze)
@@ -136,6 +146,7 @@ def build(cfg: DictConfig) -> Experiment:
     if trainer.is_global_zero:
         OmegaConf.save(cfg, folder / "config.yaml")
         split.save(folder / "split.json")
+        keep_landmarks(known, folder)
         environment = runs.describe_environment(machine, cfg.seed)
         runs.write_json(folder / "environment.json", environment)
     return Experiment(cfg, folder, resumed, data, task, trainer, machine)
@@ -161,6 +172,7 @@ def fit(experiment: Experiment) -> None:
 def predict(experiment: Experiment) -> None:
     """Segment the test cases with the best weights; see `segment_cases`."""
     best = experiment.folder / "checkpoints" / "best.ckpt"
+    assert isinstance(experiment.task, SegmentationTask)
     segment_cases(
         experiment.trainer,
         experiment.task,

@@ -34,6 +34,7 @@ class SegmentationTask(pl.LightningModule):
 
     Args:
         net: (B, C, ...) → logits (B, K, ...), or a list of them, finest first (deep supervision).
+            Slices with neighbours have a channel for each slice of each modality.
         loss: (logits, target) → scalar; Dice + cross-entropy when not given.
         head: `regions`, one sigmoid a region, or `labels`, a softmax over background and labels.
         regions: Regions to train and validate.

@@ -13,28 +13,19 @@ ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
 
 
-def test_the_notebook_example_runs(tmp_path: Path) -> None:
-    (example,) = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
-    small = example.replace("max_epochs=5", "max_epochs=1, limit_train_batches=2")
-    small = small.replace(
-        "BratsDataModule()", "BratsDataModule(load_cases(phantom={'cases': 4, 'spacing': 6.0}))"
-    )
-    script = tmp_path / "notebook.py"
-    script.write_text(
-        "from lightning_brats import load_cases\n"
-        + small
-        + "\npath = trainer.checkpoint_callback.best_model_path"
-        + "\nprint('again', type(SegmentationTask.load_from_checkpoint(path).net).__name__)\n"
-    )
-    done = subprocess.run(
-        [sys.executable, script], cwd=tmp_path, capture_output=True, text=True, timeout=200
-    )
-    assert done.returncode == 0, done.stderr
-    assert "test/dice_mean" in done.stdout
-    assert "again UNet" in done.stdout
+def test_it_stays_one_screen() -> None:
+    assert len(README.splitlines()) <= 60
 
 
-@pytest.mark.parametrize("path", re.findall(r"experiments/\w+\.py", README))
+def test_the_two_commands_are_targets() -> None:
+    makefile = (ROOT / "Makefile").read_text()
+    targets = re.findall(r"make ([a-z-]+)", README)
+    assert targets[:2] == ["run", "test"]
+    for target in targets:
+        assert re.search(rf"^{target}:", makefile, re.MULTILINE)
+
+
+@pytest.mark.parametrize("path", re.findall(r"(?:experiments|sweeps)/\w+\.py", README))
 def test_commands_exist(path: str) -> None:
     assert (ROOT / path).exists()
 

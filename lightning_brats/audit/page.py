@@ -74,7 +74,7 @@ def write_audit(
 
 def _render(
     name: str,
-    record: Mapping[str, Any],
+    record: dict[str, Any],
     found: Findings,
     flags: Sequence[Flag],
     twins: Sequence[Twin],
