@@ -121,6 +121,7 @@ def test_predicting_reproduces_the_run_s_own_masks(
         assert (own == again).mean() > 0.999  # the run predicted in its own precision
 
 
+@pytest.mark.slow
 def test_two_processes_train_together(phantom: Path, tmp_path: Path) -> None:
     ddp = ("trainer.devices=2", "trainer.strategy=ddp", "trainer.accelerator=cpu")
     done = call("run.py", f"data.root={phantom}", *TINY, *ddp, cwd=tmp_path)

@@ -87,6 +87,7 @@ def killed(process: subprocess.Popen, folder: Path, epochs: int) -> Path:
     return run_of(folder)
 
 
+@pytest.mark.slow
 def test_a_killed_run_goes_on_to_the_same_weights(phantom: Path, tmp_path: Path) -> None:
     """Dropout, augmentation, averaged weights and the schedule among what has to go on."""
     options = (
