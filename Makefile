@@ -36,6 +36,7 @@ study: $(STAMP)  ## four architectures × 3 seeds on the phantom, killed once an
 	$(BIN)/python sweeps/run.py sweep=study
 	$(BIN)/python experiments/compare.py runs=runs/study
 	$(BIN)/python sweeps/run.py sweep=study_search
+	$(BIN)/python experiments/compare.py runs=runs/study_search output=comparison_search
 
 bench: $(BENCH_STAMP)  ## every benchmark against its peer (installs the peers; long; run nothing beside it)
 	@for script in benchmarks/[a-z]*.py; do echo "== $$script"; $(BENCH)/bin/python $$script || exit 1; done

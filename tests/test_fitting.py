@@ -76,6 +76,7 @@ print(held("VmHWM") - before)
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="measures with Linux' own accounts")
 def test_the_estimate_is_near_what_a_step_takes() -> None:
     """Measured in a process of its own: no less than needed, and not twice as much."""

@@ -187,6 +187,7 @@ def command(*arguments: str) -> list[str]:
     return [sys.executable, str(ROOT / "experiments" / "prepare.py"), *arguments]
 
 
+@pytest.mark.slow
 def test_bad_input_ends_with_a_message(tmp_path: Path) -> None:
     done = subprocess.run(
         command("data.root=/no/such/folder"), cwd=tmp_path, capture_output=True, text=True

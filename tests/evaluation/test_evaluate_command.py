@@ -109,6 +109,7 @@ def test_page_and_errors_can_be_left_out(cases, folder, tmp_path) -> None:
     assert written == {"evaluation.csv", "evaluation.parquet", "summary.json"}
 
 
+@pytest.mark.slow
 def test_the_command_reports_errors_without_a_traceback(cases, folder, tmp_path) -> None:
     (folder / "foreign.nii.gz").touch()
     references = tmp_path / "plain"
