@@ -79,7 +79,8 @@ def factors(settings: Sequence[Mapping[str, Any]]) -> list[dict[str, str]]:
     columns: list[list[str | None]] = []
     for key in dict.fromkeys(key for own in settings for key in own):
         if not _is_free(key) and _varies(key, settings, named):
-            column = [_text(own[key]) if key in own else None for own in settings]
+            texts = iter(_texts([own[key] for own in settings if key in own]))
+            column = [next(texts) if key in own else None for own in settings]
             if column in columns:
                 continue  # follows another setting, as the window of inference does the patch
             columns.append(column)
@@ -139,9 +140,19 @@ def _is_free(key: str) -> bool:
     return any(key == free or key.startswith(f"{free}.") for free in NOT_CHOICES)
 
 
-def _text(value: Any) -> str:
+def _texts(values: Sequence[Any]) -> list[str]:
+    """Values as short as different ones stay different."""
+    distinct = {repr(v) if isinstance(v, list | dict) else v for v in values}
+    for digits in (3, 6):
+        texts = [_text(value, digits) for value in values]
+        if len(set(texts)) == len(distinct):
+            return texts
+    return [str(value) for value in values]
+
+
+def _text(value: Any, digits: int) -> str:
     if isinstance(value, float):
-        return f"{value:g}"
+        return f"{value:.{digits}g}"
     text = str(value)
     return text if len(text) <= LONGEST else f"{text[: LONGEST - 1]}…"
 

@@ -103,3 +103,17 @@ def test_a_network_within_a_network_is_told_by_its_settings() -> None:
     assert option(own, "model") == "seg_gan"
     runs = ("model=seg_gan",), ("model=seg_gan", "model@model.generator=attention_unet")
     assert labels(*runs) == ["skip=concat", "skip=attention"]
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "shown"),
+    [
+        ("0.00490523", "0.005", ["lr=0.00491", "lr=0.005"]),
+        ("0.0049052", "0.0049053", ["lr=0.0049052", "lr=0.0049053"]),
+        ("0.00490521112", "0.00490521113", ["lr=0.00490521112", "lr=0.00490521113"]),
+    ],
+)
+def test_numbers_are_as_short_as_they_stay_different(
+    first: str, second: str, shown: list[str]
+) -> None:
+    assert labels((f"optimizer.lr={first}",), (f"optimizer.lr={second}",)) == shown
