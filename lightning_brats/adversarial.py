@@ -10,8 +10,7 @@ Shapes: `B` batch, `C` modalities, `K` outputs, `px py pz` a patch.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -21,6 +20,7 @@ from torch.optim import Optimizer
 from lightning_brats.errors import ConfigError
 from lightning_brats.losses.terms import probabilities
 from lightning_brats.models import SegGAN
+from lightning_brats.models.gan import frozen
 from lightning_brats.optim import make_optimizer
 from lightning_brats.task import Part, SegmentationTask
 
@@ -92,7 +92,7 @@ class AdversarialTask(SegmentationTask):
         gan, adversary = self.gan, self.gan.adversary
         real = adversary.shown(target, self.head, logits.shape[1])
         fake = probabilities(self.head, logits.float())
-        with _held(gan.discriminator):
+        with frozen(gan.discriminator):
             heard = adversary.generator_loss(gan.judge(image, fake))
         both = gan.judge(torch.cat((image, image)), torch.cat((real, fake.detach())))
         return heard, adversary.discriminator_loss(*both.chunk(2))
@@ -188,19 +188,6 @@ def check_trainer(trainer: Mapping[str, Any]) -> None:
             "trainer.auto_fit=true counts a network without its discriminator",
             remedy="trainer.auto_fit=false, and give queue.patch_size and queue.batch_size",
         )
-
-
-@contextmanager
-def _held(module: nn.Module) -> Iterator[None]:
-    """No gradients for its parameters, but through them."""
-    learnt = [parameter for parameter in module.parameters() if parameter.requires_grad]
-    for parameter in learnt:
-        parameter.requires_grad_(False)
-    try:
-        yield
-    finally:
-        for parameter in learnt:
-            parameter.requires_grad_(True)
 
 
 def _finest(logits: Any, image: Tensor) -> Tensor:

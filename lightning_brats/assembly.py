@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -181,33 +181,11 @@ def build_trainer(cfg: DictConfig, folder: Path, source: CaseSource) -> pl.Train
     ours = {key: settings.pop(key) for key in OURS}
     if is_adversarial(cfg.model):
         settings |= dict.fromkeys(CLIPPING)
-    kept: dict[str, Any] = {"dirpath": folder / "checkpoints", "enable_version_counter": False}
-    monitor, mode = (MONITOR, "min") if synthesises(cfg) else ("val/dice_mean", "max")
-    pace = Pace()
-    callbacks: list[pl.Callback] = [
-        pace,
-        EpochTable(folder / "metrics.csv", pace),
-        TrainingProgress(pace),
-        RandomState(),
-        SkipNonFinite(ours["max_skipped"]),
-        SafeStop(folder / runs.LAST, runs.continue_command()),
-        ModelCheckpoint(filename="best", monitor=monitor, mode=mode, **kept),
-        ModelCheckpoint(filename="last", save_on_train_epoch_end=True, **kept),
-    ]
-    if ours["compile"]:
-        mode = "default" if ours["compile"] is True else ours["compile"]
-        shape = (cfg.queue.batch_size, inputs(cfg, source), *cfg.queue.patch_size)
-        callbacks.append(CompiledNetwork(shape, mode))
-    if ours["ema"]:
-        callbacks.insert(0, AveragedWeights(ours["ema"]))
-    if ours["patience"]:
-        callbacks.append(EarlyStopping(monitor, patience=ours["patience"], mode=mode))
-    if report := reporting.from_environment():
-        callbacks.append(StudyPruning(report, folder / reporting.PRUNED, monitor))
     if torch.cuda.is_available():
         torch.set_float32_matmul_precision("high" if ours["tf32"] else "highest")
     torch.backends.cudnn.allow_tf32 = ours["tf32"]
     settings.setdefault("benchmark", not settings["deterministic"])  # patches are of one size
+    callbacks = _callbacks(cfg, ours, folder, source)
     name = f"{cfg.name} {folder.name}"
     logger = tracking.start(plain(cfg.tracking), folder, name, source.name, plain(cfg))
     return pl.Trainer(
@@ -222,3 +200,32 @@ def build_trainer(cfg: DictConfig, folder: Path, source: CaseSource) -> pl.Train
         use_distributed_sampler=False,
         log_every_n_steps=10,
     )
+
+
+def _callbacks(
+    cfg: DictConfig, ours: Mapping[str, Any], folder: Path, source: CaseSource
+) -> list[pl.Callback]:
+    kept: dict[str, Any] = {"dirpath": folder / "checkpoints", "enable_version_counter": False}
+    monitor, mode = (MONITOR, "min") if synthesises(cfg) else ("val/dice_mean", "max")
+    pace = Pace()
+    callbacks: list[pl.Callback] = [
+        pace,
+        EpochTable(folder / "metrics.csv", pace),
+        TrainingProgress(pace),
+        RandomState(),
+        SkipNonFinite(ours["max_skipped"]),
+        SafeStop(folder / runs.LAST, runs.continue_command()),
+        ModelCheckpoint(filename="best", monitor=monitor, mode=mode, **kept),
+        ModelCheckpoint(filename="last", save_on_train_epoch_end=True, **kept),
+    ]
+    if ours["compile"]:
+        effort = "default" if ours["compile"] is True else ours["compile"]
+        shape = (cfg.queue.batch_size, inputs(cfg, source), *cfg.queue.patch_size)
+        callbacks.append(CompiledNetwork(shape, effort))
+    if ours["ema"]:
+        callbacks.insert(0, AveragedWeights(ours["ema"]))
+    if ours["patience"]:
+        callbacks.append(EarlyStopping(monitor, patience=ours["patience"], mode=mode))
+    if report := reporting.from_environment():
+        callbacks.append(StudyPruning(report, folder / reporting.PRUNED, monitor))
+    return callbacks

@@ -13,6 +13,8 @@ from omegaconf import DictConfig, OmegaConf
 from lightning_brats import assembly, console, runs
 from lightning_brats.checkpoints import newest_intact
 from lightning_brats.data.datamodule import BratsDataModule
+from lightning_brats.data.sources import CaseSource
+from lightning_brats.data.splits import Split
 from lightning_brats.errors import ConfigError
 from lightning_brats.landmarks import keep_landmarks, with_landmarks
 from lightning_brats.machine import Machine, detect
@@ -101,8 +103,34 @@ def build(cfg: DictConfig) -> Experiment:
     console.quieten()
     pl.seed_everything(cfg.seed, workers=True, verbose=False)
     folder, resumed = runs.run_folder(cfg)
-    source = assembly.build_source(cfg)
     postprocess = build_part(cfg.postprocess)  # a mistake in it would show only after training
+    source, split = _cases(cfg, folder, resumed)
+    if isinstance(postprocess, Tuning):
+        postprocess.check(split)
+    with console.preparing() as progress:
+        known, source = with_landmarks(cfg, source, split, folder, progress)
+    data = assembly.build_data(known, source, split)
+    console.heading(cfg, machine, source, split, folder)
+    console.excluded(source.excluded)
+    cfg = resolve(cfg, machine, data)
+    data.settings = build_part(cfg.queue)
+    console.choices(cfg)
+    torch.set_num_threads(cfg.trainer.threads)
+    task = _task(cfg, source, data, resumed)
+    folder.mkdir(parents=True, exist_ok=True)
+    trainer = assembly.build_trainer(cfg, folder, source)
+    if trainer.is_global_zero:
+        OmegaConf.save(cfg, folder / "config.yaml")
+        split.save(folder / "split.json")
+        keep_landmarks(known, folder)
+        environment = runs.describe_environment(machine, cfg.seed)
+        runs.write_json(folder / "environment.json", environment)
+    return Experiment(cfg, folder, resumed, data, task, trainer, machine)
+
+
+def _cases(cfg: DictConfig, folder: Path, resumed: bool) -> tuple[CaseSource, Split]:
+    """The cases that can be used, prepared, and which part each belongs to."""
+    source = assembly.build_source(cfg)
     given = given_split(cfg, folder, resumed)
     if given is None:
         check_drawable(cfg, source)
@@ -114,22 +142,17 @@ def build(cfg: DictConfig) -> Experiment:
         given = without_excluded(given, source.excluded, resumed)
         check_given(cfg, source, given)
     split = given or drawn_split(cfg, source)
-    with console.preparing() as progress:
-        known, source = with_landmarks(cfg, source, split, folder, progress)
-    data = assembly.build_data(known, source, split)
     if not split.test:
         raise ConfigError(
             "the split has no test cases, so there would be nothing to report",
             remedy="split.test=0.2, or name some in split.file",
         )
-    if isinstance(postprocess, Tuning):
-        postprocess.check(split)
-    console.heading(cfg, machine, source, split, folder)
-    console.excluded(source.excluded)
-    cfg = resolve(cfg, machine, data)
-    data.settings = build_part(cfg.queue)
-    console.choices(cfg)
-    torch.set_num_threads(cfg.trainer.threads)
+    return source, split
+
+
+def _task(
+    cfg: DictConfig, source: CaseSource, data: BratsDataModule, resumed: bool
+) -> SegmentationTask | SynthesisTask:
     task: SegmentationTask | SynthesisTask
     if synthesises(cfg):
         task = build_synthesis(cfg, source, data)
@@ -141,15 +164,7 @@ def build(cfg: DictConfig) -> Experiment:
         freeze(task.net, cfg.freeze)
     if cfg.trainer.recompute:
         recompute(task.net)
-    folder.mkdir(parents=True, exist_ok=True)
-    trainer = assembly.build_trainer(cfg, folder, source)
-    if trainer.is_global_zero:
-        OmegaConf.save(cfg, folder / "config.yaml")
-        split.save(folder / "split.json")
-        keep_landmarks(known, folder)
-        environment = runs.describe_environment(machine, cfg.seed)
-        runs.write_json(folder / "environment.json", environment)
-    return Experiment(cfg, folder, resumed, data, task, trainer, machine)
+    return task
 
 
 def fit(experiment: Experiment) -> None:

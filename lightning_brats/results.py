@@ -15,9 +15,10 @@ import torch
 from pytorch_lightning.loggers import WandbLogger
 
 from lightning_brats import console, tracking
-from lightning_brats.data.case import Case, read_mask, read_native
+from lightning_brats.data.case import Case
 from lightning_brats.data.datamodule import BratsDataModule
 from lightning_brats.data.exclusion import describe as describe_excluded
+from lightning_brats.data.reading import read_mask, read_native
 from lightning_brats.data.splits import PARTS
 from lightning_brats.evaluation import Evaluation, examine
 from lightning_brats.evaluation.confidence import Confidence

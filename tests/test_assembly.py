@@ -63,3 +63,10 @@ def test_weights_of_deep_supervision_reach_the_task(data: BratsDataModule) -> No
     assert OmegaConf.is_list(cfg.trainer.deep_supervision)
     cfg = resolved(data, "trainer.deep_supervision=true", "model.size=tiny")
     assert assembly.build_task(cfg, data.source, data).loss.weights is None
+
+
+def test_a_compiled_run_stops_early_as_any_other(data: BratsDataModule, tmp_path: Path) -> None:
+    cfg = resolved(data, "trainer.compile=true", "trainer.patience=3", "tracking=none")
+    trainer = assembly.build_trainer(cfg, tmp_path, data.source)
+    (stopping,) = trainer.early_stopping_callbacks
+    assert (stopping.mode, stopping.monitor, stopping.patience) == ("max", "val/dice_mean", 3)

@@ -14,9 +14,9 @@ import pytest
 from hydra import compose, initialize_config_module
 from test_prediction import checkpoint, write_brats
 
-from lightning_brats.data.case import write_mask
 from lightning_brats.data.phantom import make_case, write_phantom
 from lightning_brats.data.raw.scan import Scan
+from lightning_brats.data.reading import write_mask
 from lightning_brats.errors import BratsError, ConfigError, DataError
 from lightning_brats.followup import TimePoint, follow_up, write_follow_up
 from lightning_brats.followup.command import run

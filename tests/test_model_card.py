@@ -93,6 +93,18 @@ def test_limits_come_from_the_numbers(run: Path) -> None:
     assert "2 cases of the data were made by a model" in limits
 
 
+def test_a_cohort_kept_for_the_test_is_said_to_be_external(run: Path) -> None:
+    change(run, phantom=False)
+    assert "usually worse" in write_card(run, {}).read_text()
+    config = yaml.safe_load((run / "config.yaml").read_text())
+    config["split"] = {"test_cohorts": ["GLI"]}
+    (run / "config.yaml").write_text(yaml.safe_dump(config))
+    card = write_card(run, {}).read_text()
+    assert "one cohort (GLI), which it did not learn from" in card
+    assert "usually worse" not in card
+    assert "tested on whole cohorts: GLI" in card
+
+
 def test_phantoms_are_said_to_mean_nothing(run: Path) -> None:
     assert "clinically they mean nothing" in write_card(run, {}).read_text()
     change(run, phantom=False)

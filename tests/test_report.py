@@ -14,7 +14,8 @@ import pytest
 import yaml
 from plotly.offline import get_plotlyjs
 
-from lightning_brats.data.case import Case, ImageRef, write_mask
+from lightning_brats.data.case import Case, ImageRef
+from lightning_brats.data.reading import write_mask
 from lightning_brats.errors import BratsError, DataError
 from lightning_brats.evaluation.confidence import Confidence, case_calibration
 from lightning_brats.evaluation.errors import ErrorTables, case_errors

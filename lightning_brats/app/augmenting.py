@@ -16,8 +16,9 @@ import torch
 import torchio as tio
 
 from lightning_brats.data import transforms as ours
-from lightning_brats.data.case import Case, read_native
+from lightning_brats.data.case import Case
 from lightning_brats.data.preprocess import Preprocess
+from lightning_brats.data.reading import read_native
 
 LONGEST = 96
 """Voxels along the longest axis of what is shown: motion takes seconds on a whole volume."""

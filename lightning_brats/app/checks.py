@@ -16,8 +16,9 @@ import numpy as np
 from lightning_brats.audit.flags import find_flags
 from lightning_brats.audit.rows import read_findings
 from lightning_brats.data.audit import HARMLESS, check_volume
-from lightning_brats.data.case import Case, Volume, read_native
+from lightning_brats.data.case import Case, Volume
 from lightning_brats.data.preprocess import Prepared
+from lightning_brats.data.reading import read_native
 from lightning_brats.data.statistics import case_statistics
 from lightning_brats.errors import DataError
 from lightning_brats.prediction import Prediction

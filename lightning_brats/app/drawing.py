@@ -11,8 +11,8 @@ import numpy as np
 
 from lightning_brats.app.layers import Crop, Layers, image_layers, mask_layers
 from lightning_brats.app.segmenting import Result, nested
-from lightning_brats.data.case import read_mask, read_native
 from lightning_brats.data.nifti import read_nifti
+from lightning_brats.data.reading import read_mask, read_native
 from lightning_brats.figures.planes import to_ras, widest_slices
 from lightning_brats.figures.style import AGREEMENT, FALSE, MISSED, REGION_COLOURS
 from lightning_brats.labels import REGION_NAMES, REGIONS, TISSUES

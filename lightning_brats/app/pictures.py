@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 
 from lightning_brats.app.augmenting import Sample
 from lightning_brats.app.segmenting import Result
-from lightning_brats.data.case import read_native
+from lightning_brats.data.reading import read_native
 from lightning_brats.figures.cells import draw_slice
 from lightning_brats.figures.planes import AXIAL, CORONAL, SAGITTAL, Plane, widest_slices
 from lightning_brats.figures.scene import Scene, make_scene

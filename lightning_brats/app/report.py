@@ -13,7 +13,7 @@ import numpy as np
 from lightning_brats import __version__
 from lightning_brats.app.scoring import Comparison
 from lightning_brats.app.segmenting import Result
-from lightning_brats.data.case import read_native
+from lightning_brats.data.reading import read_native
 from lightning_brats.figures import case_panel, save_png
 from lightning_brats.figures.errors import profile_still
 from lightning_brats.labels import REGION_NAMES, TISSUES

@@ -8,8 +8,9 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from uuid import uuid4
 
 import numpy as np
 import torch
@@ -17,8 +18,9 @@ import torch
 from lightning_brats.app.checks import find_doubts
 from lightning_brats.app.jobs import Job
 from lightning_brats.app.trained import Trained, load
-from lightning_brats.data.case import Case, read_mask
+from lightning_brats.data.case import Case
 from lightning_brats.data.preprocess import Geometry, Prepared
+from lightning_brats.data.reading import read_mask
 from lightning_brats.inference.grid import brain_box, mirrors, pad_to, windows
 from lightning_brats.labels import REGIONS, TISSUES, LabelScheme, region_masks
 from lightning_brats.parallel import cores
@@ -44,6 +46,7 @@ class Result:
         voxels: Tissue → voxels, on the input's grid.
         doubts: What a person should look at before believing it.
         seconds: That it took.
+        key: Tells it from every other; what is made of a result is kept by it.
     """
 
     model: str
@@ -56,6 +59,7 @@ class Result:
     voxels: Mapping[str, int]
     doubts: tuple[str, ...]
     seconds: float
+    key: str = field(default_factory=lambda: uuid4().hex)
 
     def labels(self) -> tuple[np.ndarray, np.ndarray]:
         """Internal labels (X, Y, Z) and the affine."""

@@ -22,9 +22,10 @@ from lightning_brats.baselines.outcome import conclude
 from lightning_brats.baselines.refinement import Refinement
 from lightning_brats.baselines.scan import Scan, Scans
 from lightning_brats.baselines.segmenting import segment_part
-from lightning_brats.data.case import Case, read_mask
+from lightning_brats.data.case import Case
 from lightning_brats.data.datamodule import BratsDataModule
 from lightning_brats.data.geometry import Geometry
+from lightning_brats.data.reading import read_mask
 from lightning_brats.errors import ConfigError
 from lightning_brats.machine import detect
 from lightning_brats.postprocess import Postprocess
@@ -165,7 +166,7 @@ def _start(case: Case, masks: Path, geometry: Geometry) -> np.ndarray:
 
 def _check_files_own_voxels(data: BratsDataModule) -> None:
     entries: Sequence[Any] = data.entries("test")
-    if any(entry.meta["geometry"].get("resampled") for entry in entries[:1]):
+    if any(entry.meta["geometry"].get("resampled") for entry in entries):
         raise ConfigError(
             "the run's cases were resampled, and its masks are on the files' own voxels",
             remedy="refine runs with preprocess.spacing=null and preprocess.raw.atlas=null",

@@ -16,11 +16,12 @@ from typing import Any
 
 import numpy as np
 
-from lightning_brats.data.case import Case, Volume, memory_order, read_case
+from lightning_brats.data.case import Case, Volume, memory_order
 from lightning_brats.data.crop import Crop, check_crop, fixed_box
 from lightning_brats.data.geometry import Box, Geometry, Resampled, rows
 from lightning_brats.data.normalisation import NORMALISATIONS, Landmarks, normalise, read_landmarks
 from lightning_brats.data.raw.steps import CHOICES, BrainSource, RawSteps, check_choice
+from lightning_brats.data.reading import read_case
 from lightning_brats.errors import ConfigError, DataError
 
 __all__ = ["Geometry", "Prepared", "Preprocess"]

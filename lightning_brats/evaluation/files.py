@@ -10,7 +10,8 @@ import nibabel as nib
 import numpy as np
 from nibabel.processing import resample_from_to
 
-from lightning_brats.data.case import AFFINE_TOLERANCE, Case, read_mask
+from lightning_brats.data.case import Case
+from lightning_brats.data.reading import AFFINE_TOLERANCE, read_mask
 from lightning_brats.errors import DataError
 from lightning_brats.evaluation.confidence import Calibrations
 from lightning_brats.evaluation.errors import CaseErrors, case_errors

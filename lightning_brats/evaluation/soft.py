@@ -11,9 +11,10 @@ import numpy as np
 import pandas as pd
 from nibabel.processing import resample_from_to
 
-from lightning_brats.data.case import AFFINE_TOLERANCE, Case, read_native
+from lightning_brats.data.case import Case
 from lightning_brats.data.layouts.files import stem
 from lightning_brats.data.nifti import read_nifti
+from lightning_brats.data.reading import AFFINE_TOLERANCE, read_native
 from lightning_brats.errors import DataError
 from lightning_brats.evaluation.confidence import Calibrations, case_calibration, known_regions
 from lightning_brats.evaluation.pairing import Pairing

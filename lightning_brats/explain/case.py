@@ -122,13 +122,7 @@ def explain_case(
         partial(progress, "modalities"),
     )
     inside, notes = _explained(labels, soft[task.regions.index(region)], region)
-    maps: dict[str, np.ndarray] = {}
-    if has_gates(task.net):
-        progress("attention gates", 0, 1)
-        gates = attention_volumes(task, image.to(task.device), brain)
-        maps |= {f"{GATE}_{number}": gate for number, gate in enumerate(gates, 1)}
-    else:
-        notes.append("The network has no attention gates of this suite's U-Nets to show.")
+    maps = _gates(task, image, brain, notes, progress)
     progress("gradients", 0, 1)
     focus = make_focus(task, image, inside)
     maps |= saliency_maps(task, region, focus, model.modalities, steps, layer, notes)
@@ -146,6 +140,21 @@ def explain_case(
         contributions=changes,
         notes=(*_warnings(prepared), *notes),
     )
+
+
+def _gates(
+    task: SegmentationTask,
+    image: torch.Tensor,
+    brain: torch.Tensor,
+    notes: list[str],
+    progress: Progress,
+) -> dict[str, np.ndarray]:
+    if not has_gates(task.net):
+        notes.append("The network has no attention gates of this suite's U-Nets to show.")
+        return {}
+    progress("attention gates", 0, 1)
+    gates = attention_volumes(task, image.to(task.device), brain)
+    return {f"{GATE}_{number}": gate for number, gate in enumerate(gates, 1)}
 
 
 def saliency_maps(

@@ -14,11 +14,11 @@ import nibabel as nib
 import numpy as np
 import pandas as pd
 
-from lightning_brats.data.case import AFFINE_TOLERANCE
 from lightning_brats.data.geometry import interpolate_labels
 from lightning_brats.data.raw.quality import POOR
 from lightning_brats.data.raw.registration import register
 from lightning_brats.data.raw.scan import Scan
+from lightning_brats.data.reading import AFFINE_TOLERANCE
 from lightning_brats.errors import ConfigError, DataError
 from lightning_brats.figures.planes import to_ras
 from lightning_brats.followup.diameters import bidimensional_product

@@ -8,10 +8,11 @@ from dataclasses import replace
 from datetime import date
 from pathlib import Path
 
-from lightning_brats.data.case import Case, read_images, read_mask
+from lightning_brats.data.case import Case
 from lightning_brats.data.index import index_dataset
 from lightning_brats.data.layouts.files import stem
 from lightning_brats.data.raw.scan import Scan
+from lightning_brats.data.reading import read_images, read_mask
 from lightning_brats.errors import ConfigError, DataError
 from lightning_brats.followup.course import TimePoint
 from lightning_brats.labels import LabelScheme

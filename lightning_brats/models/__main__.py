@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from hydra import compose, initialize_config_dir
 from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 from omegaconf import DictConfig
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
@@ -23,9 +25,11 @@ from lightning_brats.models import SIZES, Cost, describe
 CONFIGS = Path(lightning_brats.__file__).parent / "configs"
 PATCHES = {3: (4, 128, 128, 128), 2: (4, 192, 192)}  # four modalities, usual edges
 REGIONS = 3
-HEADINGS = ("parameters", "GFLOP", "GiB", "GFLOP in 2-D", "GiB in 2-D")
+SYNTHESIS = "lightning_brats.synthesis."
+"""Of what makes images: it has other inputs and outputs, and no region."""
+HEADINGS = ("parameters", "GFLOP", "GiB", "GFLOP 2-D", "GiB 2-D")
 TITLE = (
-    "One training patch of {} (in 2-D {}), four modalities, three regions: arithmetic forward,\n"
+    "One training patch of {} (in 2-D {}), four modalities, three regions: arithmetic forward, "
     "and activations kept for the backward pass in single precision"
 )
 
@@ -44,14 +48,14 @@ def main(arguments: list[str] | None = None) -> None:
         lines += [(f"`{name}`", *cells) for name, *cells in found]
         print(f"{title}.\n\n" + "\n".join(f"| {' | '.join(line)} |" for line in lines))
     else:
-        table = Table(title=title)
+        table = Table(title=title, box=SIMPLE_HEAD)
         table.add_column("model", no_wrap=True)
         for heading in HEADINGS:
-            table.add_column(heading, justify="right")
+            table.add_column(heading, justify="right", no_wrap=True)
         for row in found:
             table.add_row(*row)
         Console().print(table)
-    print(*missing, sep="\n", end="")
+    print(*missing, sep="\n", end="", file=sys.stderr)
 
 
 def rows(missing: list[str]) -> Iterator[tuple[str, ...]]:
@@ -64,6 +68,8 @@ def rows(missing: list[str]) -> Iterator[tuple[str, ...]]:
         for size in SIZES if name == "unet" else [""]:
             overrides = [f"model.size={size}"] if size else []
             model = compose(f"model/{name}", overrides=overrides).model
+            if model._target_.startswith(SYNTHESIS):
+                continue
             try:
                 volume = cost(model, 3)
             except InstantiationException as error:

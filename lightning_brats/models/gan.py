@@ -11,7 +11,8 @@ Shapes: B batch, C channels in, K outputs, X Y Z space (X Y in 2-D).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -162,6 +163,23 @@ class SegGAN(nn.Module):
 def segmenter(net: nn.Module) -> nn.Module:
     """The part of a network that segments: what remains when training is over."""
     return net.generator if isinstance(net, SegGAN) else net
+
+
+@contextmanager
+def frozen(module: nn.Module) -> Iterator[None]:
+    """What is computed meanwhile has gradients through a module, none for its parameters.
+
+    Args:
+        module: Parameters of it that are frozen already remain so.
+    """
+    learnt = [parameter for parameter in module.parameters() if parameter.requires_grad]
+    for parameter in learnt:
+        parameter.requires_grad_(False)
+    try:
+        yield
+    finally:
+        for parameter in learnt:
+            parameter.requires_grad_(True)
 
 
 def _dimensions(generator: Callable[..., nn.Module], wanted: int) -> dict[str, int]:

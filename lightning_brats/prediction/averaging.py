@@ -16,9 +16,10 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from lightning_brats.data.case import AFFINE_TOLERANCE, Case
+from lightning_brats.data.case import Case
 from lightning_brats.data.layouts.names import patient_of
 from lightning_brats.data.preprocess import Geometry
+from lightning_brats.data.reading import AFFINE_TOLERANCE
 from lightning_brats.errors import ConfigError, DataError
 from lightning_brats.inference import entropy, mutual_information, predicted_dice
 from lightning_brats.labels import REGIONS, LabelScheme

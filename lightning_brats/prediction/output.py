@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 from omegaconf import DictConfig, OmegaConf
 
-from lightning_brats.data.case import Case, read_native
+from lightning_brats.data.case import Case
 from lightning_brats.data.preprocess import Geometry
+from lightning_brats.data.reading import read_native
 from lightning_brats.errors import ConfigError, DataError
 from lightning_brats.labels import region_masks
 from lightning_brats.parts import build

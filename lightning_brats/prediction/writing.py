@@ -13,8 +13,9 @@ import numpy as np
 import pytorch_lightning as pl
 import torch
 
-from lightning_brats.data.case import Case, write_mask
+from lightning_brats.data.case import Case
 from lightning_brats.data.preprocess import Geometry
+from lightning_brats.data.reading import write_mask
 from lightning_brats.labels import BACKGROUND
 from lightning_brats.postprocess import Postprocess
 from lightning_brats.task import SegmentationTask

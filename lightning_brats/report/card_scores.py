@@ -56,10 +56,12 @@ def limits(run: Run, patients: int) -> list[str]:
     if patients < FEW:
         found.append(f"Tested on {plural(patients, 'patient')}: the scores above are rough.")
     if len(cohorts) == 1 and not run.summary.get("phantom"):
-        found.append(
-            f"All test cases are of one cohort ({cohorts[0] or 'unnamed'}), as were those it "
-            "learned from: how it does at other hospitals and scanners is not known; usually worse."
+        known = (
+            ", which it did not learn from: a third one may be harder."
+            if facts.external(run)
+            else ": how it does at other hospitals and scanners is not known; usually worse."
         )
+        found.append(f"All test cases are of one cohort ({cohorts[0] or 'unnamed'}){known}")
     if len(means) > 1:
         worst = number(float(means.iloc[0]))
         found.append(f"Single cases fail: the worst, {means.index[0]}, has a mean Dice of {worst}.")

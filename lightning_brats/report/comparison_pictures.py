@@ -14,7 +14,8 @@ import pandas as pd
 from omegaconf import OmegaConf
 
 from lightning_brats.comparison.entry import Entry
-from lightning_brats.data.case import Case, Volume, read_mask, read_native
+from lightning_brats.data.case import Case, Volume
+from lightning_brats.data.reading import read_mask, read_native
 from lightning_brats.errors import BratsError, DataError
 from lightning_brats.evaluation.files import read_prediction
 from lightning_brats.evaluation.pairing import Pairing, pair_files

@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 
 from lightning_brats.data.case import Case
-from lightning_brats.data.splits import Split
 from lightning_brats.report import wording
 from lightning_brats.report.run import Run
 from lightning_brats.report.wording import MISSING, amount, duration, heading, number, plural
@@ -56,7 +55,7 @@ def data(run: Run, cases: Mapping[str, Case]) -> Facts:
         ("Cohorts of the test cases", cohorts),
         ("Modalities", "; ".join(sorted(modalities))),
         ("Labels in the files", "; ".join(sorted(schemes))),
-        ("Split", _draw(run.split)),
+        ("Split", _draw(run)),
         *([("Cases left out", str(len(left)))] if (left := excluded(run)) else []),
         ("Data fingerprint", str(run.summary.get("data_fingerprint", MISSING))),
     ]
@@ -96,11 +95,19 @@ def environment(run: Run) -> Facts:
     ]
 
 
-def _draw(split: Split) -> str:
+def external(run: Run) -> list[str]:
+    """Cohorts that were kept for the test, whole."""
+    chosen = (run.config.get("split") or {}).get("test_cohorts") or []
+    return [chosen] if isinstance(chosen, str) else list(chosen)
+
+
+def _draw(run: Run) -> str:
+    split = run.split
     if split.seed is None:
         return "given as lists"
     fold = "" if split.fold is None else f", fold {split.fold} of {split.folds}"
-    return f"drawn by patient, seed {split.seed}{fold}"
+    kept = f"; tested on whole cohorts: {', '.join(found)}" if (found := external(run)) else ""
+    return f"drawn by patient, seed {split.seed}{fold}{kept}"
 
 
 def _hardware(found: Mapping[str, Any]) -> str:

@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from lightning_brats.data.case import Case, Volume, read_mask
+from lightning_brats.data.case import Case, Volume
+from lightning_brats.data.reading import read_mask
 from lightning_brats.errors import DataError
 from lightning_brats.figures import save_png
 from lightning_brats.figures.interactive import dice_curve, loss_curve

@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from lightning_brats.data.case import Case, Volume, read_mask, read_native
+from lightning_brats.data.case import Case, Volume
+from lightning_brats.data.reading import read_mask, read_native
 from lightning_brats.errors import DataError
 from lightning_brats.figures import case_panel, save_png
 from lightning_brats.report.html import embedded

@@ -7,7 +7,7 @@ anterior, superior.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -45,6 +45,26 @@ def rows_of_slices(
         modalities: C names.
         spacing: Voxel size in mm.
     """
+    scenes = _scenes(rows, modalities, spacing)
+    across, up = scenes[0].size(AXIAL)
+    height = CELL * up / across
+    size = CELL * len(modalities), (height + HEAD) * len(rows) + FOOT
+    figure = Figure(figsize=size, facecolor=BLACK)
+    for number, (row, scene) in enumerate(zip(rows, scenes, strict=True)):
+        top = 1 - number * (height + HEAD) / size[1]
+        style: dict[str, Any] = {"color": WHITE, "fontsize": 10, "va": "top", "parse_math": False}
+        figure.text(0.008, top - 0.06 / size[1], row.caption, **style)
+        _draw_row(figure, scene, top - HEAD / size[1], height / size[1])
+    for axes, modality in zip(figure.axes, modalities, strict=False):
+        title = MODALITY_NAMES.get(modality, modality)
+        axes.set_title(title, color=WHITE, fontsize=9, loc="right", x=0.96)
+    _explain_colours(figure, scenes)
+    return figure
+
+
+def _scenes(
+    rows: Sequence[Row], modalities: Sequence[str], spacing: Sequence[float]
+) -> list[Scene]:
     brain = (rows[0].image != 0).any(0)
     limits = [window(channel[brain]) for channel in rows[0].image]
     focus, affine = widest_slices(rows[-1].labels > 0), np.diag([*spacing, 1.0])
@@ -56,39 +76,20 @@ def rows_of_slices(
         ]
         masks = {"reference": row.labels}
         scenes.append(Scene(np.stack(scaled), modalities, masks, affine, focus))
-    across, up = scenes[0].size(AXIAL)
-    height = CELL * up / across
-    size = CELL * len(modalities), (height + HEAD) * len(rows) + FOOT
-    figure = Figure(figsize=size, facecolor=BLACK)
-    for number, (row, scene) in enumerate(zip(rows, scenes, strict=True)):
-        top = number * (height + HEAD)
-        figure.text(
-            0.008,
-            1 - (top + 0.06) / size[1],
-            row.caption,
-            color=WHITE,
-            fontsize=10,
-            va="top",
-            parse_math=False,
-        )
-        for column, modality in enumerate(scene.modalities):
-            place = (
-                column * CELL / size[0] + 0.002,
-                1 - (top + HEAD + height) / size[1],
-                CELL / size[0] - 0.004,
-                height / size[1],
-            )
-            axes = figure.add_axes(place)
-            axes.set_axis_off()
-            draw_slice(scene, AXIAL, modality, axes)
-            if number == 0:
-                axes.set_title(
-                    MODALITY_NAMES.get(modality, modality),
-                    color=WHITE,
-                    fontsize=9,
-                    loc="right",
-                    x=0.96,
-                )
+    return scenes
+
+
+def _draw_row(figure: Figure, scene: Scene, top: float, height: float) -> None:
+    """One slice of each modality; `top` and `height` are shares of the figure."""
+    width = 1 / len(scene.modalities)
+    for column, modality in enumerate(scene.modalities):
+        place = (column * width + 0.002, top - height, width - 0.004, height)
+        axes = figure.add_axes(place)
+        axes.set_axis_off()
+        draw_slice(scene, AXIAL, modality, axes)
+
+
+def _explain_colours(figure: Figure, scenes: Sequence[Scene]) -> None:
     regions = dict.fromkeys(region for scene in scenes for region in scene.regions)
     figure.legend(
         handles=[Patch(color=REGION_COLOURS[r], label=f"{r} {REGION_NAMES[r]}") for r in regions],
@@ -98,4 +99,3 @@ def rows_of_slices(
         labelcolor=WHITE,
         fontsize=9,
     )
-    return figure

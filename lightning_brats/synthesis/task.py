@@ -10,16 +10,15 @@ Shapes: `B` batch, `C` modalities, `T` kinds of tissue, `px py pz` a patch, `x y
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pytorch_lightning as pl
 import torch
-from torch import Tensor, nn
-from torch.nn import functional as F
+from torch import Tensor
 
-from lightning_brats.models.gan import PatchDiscriminator
+from lightning_brats.losses import Adversary
+from lightning_brats.models.gan import PatchDiscriminator, frozen
 from lightning_brats.optim import make_optimizer, poly
 from lightning_brats.parts import build
 from lightning_brats.synthesis.condition import (
@@ -31,6 +30,8 @@ from lightning_brats.synthesis.condition import (
 )
 from lightning_brats.synthesis.generating import generate
 from lightning_brats.synthesis.network import MaskToImage
+
+ADVERSARY = Adversary(objective="hinge")
 
 
 class SynthesisTask(pl.LightningModule):
@@ -118,11 +119,10 @@ class SynthesisTask(pl.LightningModule):
         if self.critic is None:
             return filled.new_zeros(())
         with frozen(self.critic):
-            fooled = self.critic(seen.judged(filled)).float()
-        real = self.critic(seen.judged(seen.image)).float()
-        made = self.critic(seen.judged(filled.detach())).float()
-        learning = F.relu(1 - real).mean() + F.relu(1 + made).mean()
-        return learning - self.net.adversarial * fooled.mean()
+            fooling = ADVERSARY.generator_loss(self.critic(seen.judged(filled)))
+        real = self.critic(seen.judged(seen.image))
+        made = self.critic(seen.judged(filled.detach()))
+        return ADVERSARY.discriminator_loss(real, made) + self.net.adversarial * fooling
 
     def validation_step(self, batch: dict[str, Any], batch_idx: int) -> None:
         """Mean absolute error of one whole volume, its tumour filled in again."""
@@ -133,8 +133,10 @@ class SynthesisTask(pl.LightningModule):
         error = (self.fill(seen, seed=0) - image).abs().mean(1, keepdim=True)
         tumour = (labels > 0) & seen.hole
         for name, where in zip(self.validated, (seen.hole, tumour), strict=True):
-            value = error[where].mean() if where.any() else error.new_zeros(())
-            self.log(name, value, batch_size=1, sync_dist=self.trainer.world_size > 1)
+            voxels = int(where.sum())
+            value = error[where].sum() / max(1, voxels)
+            weight = min(1, voxels)  # a case without tumour has no error, which is not one of 0
+            self.log(name, value, batch_size=weight, sync_dist=self.trainer.world_size > 1)
 
     @torch.no_grad()
     def fill(self, seen: View, seed: int) -> Tensor:
@@ -160,19 +162,6 @@ class SynthesisTask(pl.LightningModule):
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Store how to rebuild the parts, in plain types."""
         checkpoint["hyper_parameters"] = {k: v for k, v in self.recipe.items() if v is not None}
-
-
-@contextmanager
-def frozen(module: nn.Module) -> Iterator[None]:
-    """What is computed meanwhile has no gradient for the module's parameters."""
-    wanted = [parameter for parameter in module.parameters() if parameter.requires_grad]
-    for parameter in wanted:
-        parameter.requires_grad_(False)
-    try:
-        yield
-    finally:
-        for parameter in wanted:
-            parameter.requires_grad_(True)
 
 
 def _default_optimizer(groups: Any) -> torch.optim.Optimizer:

@@ -18,9 +18,10 @@ import edt
 import nibabel as nib
 import numpy as np
 
-from lightning_brats.data.case import Case, Volume, read_case, write_mask
+from lightning_brats.data.case import Case, Volume
 from lightning_brats.data.nifti import read_nifti
 from lightning_brats.data.preprocess import Prepared, Preprocess
+from lightning_brats.data.reading import read_case, write_mask
 from lightning_brats.errors import ConfigError, DataError
 from lightning_brats.labels import MODALITIES, LabelScheme
 

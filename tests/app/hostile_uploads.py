@@ -120,6 +120,10 @@ HOSTILE: dict[str, tuple[Make, str]] = {
         lambda: four(t1c=packed(nifti(dim=_dims(30000, 30000, 30000)))),
         "30000 × 30000 × 30000 voxels",
     ),
+    "giant by its channels": (
+        lambda: four(t1c=packed(nifti(dim=_dims(400, 400, 400, 8)))),
+        "400 × 400 × 400 × 8 voxels",
+    ),
     "gzip bomb": (
         lambda: four(t1c=packed(nifti(dim=_dims(1000, 1000, 1000)) + bytes(40_000_000))),
         "1000 × 1000 × 1000 voxels",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import fields, replace
 from itertools import permutations
 from pathlib import Path
 
@@ -24,9 +24,10 @@ from lightning_brats.app.report import write_report
 from lightning_brats.app.scoring import compare, protocol_of
 from lightning_brats.app.segmenting import Result, count_windows, measure, nested, segment
 from lightning_brats.app.trained import Trained, find_trained, load
-from lightning_brats.data.case import Case, Volume, read_case, read_mask
+from lightning_brats.data.case import Case, Volume
 from lightning_brats.data.phantom import make_case
 from lightning_brats.data.preprocess import Geometry, Preprocess
+from lightning_brats.data.reading import read_case, read_mask
 from lightning_brats.data.sources import CaseSource
 from lightning_brats.errors import DataError
 from lightning_brats.labels import MODALITIES, SCHEMES
@@ -89,6 +90,12 @@ def test_the_mask_lies_on_the_input_s_grid_in_its_coding(result: Result, case: C
     assert made.shape == source.shape
     assert np.allclose(made.affine, source.affine, atol=1e-5)
     assert set(np.unique(np.asarray(made.dataobj))) <= {0, 1, 2, 4}
+
+
+def test_what_is_kept_by_a_result_is_never_found_by_a_later_one(result: Result) -> None:
+    arguments = {f.name: getattr(result, f.name) for f in fields(result) if f.name != "key"}
+    keys = [Result(**arguments).key for _ in range(50)]  # each is freed before the next is made
+    assert len({*keys, result.key}) == 51
 
 
 def test_volumes_and_voxels_are_those_of_the_mask(result: Result) -> None:

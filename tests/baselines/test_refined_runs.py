@@ -11,26 +11,22 @@ import pytest
 from lightning_brats import experiment, runs
 from lightning_brats.baselines.command import configure, run
 from lightning_brats.baselines.gain import described
-from lightning_brats.data.case import read_case
 from lightning_brats.data.phantom import write_phantom
+from lightning_brats.data.reading import read_case
 from lightning_brats.data.sources import load_cases
 from lightning_brats.errors import ConfigError
 from lightning_brats.evaluation.files import read_prediction
 
 pytestmark = pytest.mark.slow
 
-LEARNING = ("random_forest", "linear_svm")
-CLOSE = 0.02
-"""A forest comes as close as this to the smallest network after 720 steps: 0.795 and 0.791 on six
-cases when this was written. Without labels of voxels to learn from, methods stay well below."""
 METHODS = ("thresholding", "region_growing", "kmeans", "random_forest", "linear_svm")
 TRAINED = (
     "model=unet",
-    "model.size=tiny",
+    "model.size=small",
     "queue.patch_size=[32,32,32]",
     "queue.batch_size=2",
     "queue.workers=0",
-    "trainer.max_epochs=30",
+    "trainer.max_epochs=40",
     "trainer.check_val_every_n_epoch=10",
     "trainer.threads=1",
     "trainer.precision=32-true",
@@ -83,9 +79,8 @@ def test_baselines_beat_chance_and_stay_under_a_network(
         folder = run(configure(*settings))
         own = means(folder)
         assert own["WT"] > 3 * chance(folder, phantom), method
-        slack = CLOSE if method in LEARNING else 0
-        assert np.mean(list(own.values())) < overall + slack, method
-        assert own["WT"] < reached["WT"] + slack, method
+        assert np.mean(list(own.values())) < overall, method
+        assert own["WT"] < reached["WT"], method
 
 
 def test_a_run_is_refined_and_told_by_how_much(

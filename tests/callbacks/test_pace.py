@@ -50,18 +50,18 @@ def rows(path: Path) -> list[dict[str, float]]:
 
 
 def slow(subject: tio.Subject) -> tio.Subject:
-    time.sleep(0.2)
+    time.sleep(0.4)
     return subject
 
 
 def test_a_trainer_that_waits_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     train(tmp_path, 1, slow)
     (row,) = rows(tmp_path / "metrics.csv")
-    # Eight patches of 0.2 s by one worker take 1.6 s, of which the steps hide a part: on a busy
+    # Eight patches of 0.4 s by one worker take 3.2 s, of which the steps hide a part: on a busy
     # machine a large one.
-    assert 0.2 < row["wait_share"] * (8 / row["patches_per_second"]) < 10
+    assert 1 < row["wait_share"] * (8 / row["patches_per_second"]) < 10
     assert 0 < row["wait_share"] <= 1
-    assert row["patches_per_second"] <= 5
+    assert row["patches_per_second"] <= 2.5
     assert row["queue_fill"] < 0.3
     assert "waited" in (shown := capsys.readouterr().out)
     assert "queue.workers" in shown

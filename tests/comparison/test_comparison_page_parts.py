@@ -18,7 +18,8 @@ from conftest import write_case
 from made_comparison import GRID, make_comparison, make_entries
 from PIL import Image
 
-from lightning_brats.data.case import Case, read_mask, write_mask
+from lightning_brats.data.case import Case
+from lightning_brats.data.reading import read_mask, write_mask
 from lightning_brats.figures.comparison_charts import LOGARITHMIC, pareto
 from lightning_brats.figures.comparison_distribution import POINTS, distribution
 from lightning_brats.figures.comparison_parallel import axis, parallel

@@ -19,10 +19,11 @@ from lightning_brats.data import cache as cache_module
 from lightning_brats.data import entry as module
 from lightning_brats.data import filling
 from lightning_brats.data.cache import Cache, CachedCase, default_cache
-from lightning_brats.data.case import Case, read_case
+from lightning_brats.data.case import Case
 from lightning_brats.data.entry import foreground
 from lightning_brats.data.exclusion import BadCases
 from lightning_brats.data.preprocess import Preprocess
+from lightning_brats.data.reading import read_case
 from lightning_brats.errors import DataError
 
 

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from conftest import write_case
 
-from lightning_brats.data.case import Case, read_case, read_mask, write_mask
+from lightning_brats.data.case import Case
+from lightning_brats.data.reading import read_case, read_mask, write_mask
 from lightning_brats.errors import DataError, LabelError
 from lightning_brats.labels import MODALITIES, SCHEMES
 

@@ -11,13 +11,13 @@ import numpy as np
 import pytest
 from conftest import write_case
 
-from lightning_brats.data.case import read_case, write_mask
 from lightning_brats.data.cohorts import (
     Root,
     check_same_tissues,
     check_writable_regions,
     joint_scheme,
 )
+from lightning_brats.data.reading import read_case, write_mask
 from lightning_brats.data.sources import CaseSource, load_cases
 from lightning_brats.data.splits import make_split
 from lightning_brats.errors import ConfigError, DataError

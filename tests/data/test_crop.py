@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 from conftest import write_case
 
-from lightning_brats.data.case import Case, read_case
+from lightning_brats.data.case import Case
 from lightning_brats.data.crop import fixed_box
 from lightning_brats.data.preprocess import Geometry, Preprocess
+from lightning_brats.data.reading import read_case
 from lightning_brats.errors import ConfigError, DataError
 
 BRATS = [[48, 192], [48, 192], [5, 149]]

@@ -11,9 +11,9 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from lightning_brats.data.case import read_case
 from lightning_brats.data.index import LAYOUTS, detect_layout, index_dataset
 from lightning_brats.data.phantom import PhantomCase, make_case, write_phantom
+from lightning_brats.data.reading import read_case
 from lightning_brats.data.splits import make_split
 from lightning_brats.data.table import index_table
 from lightning_brats.errors import ConfigError, DataError, LabelError

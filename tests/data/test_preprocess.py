@@ -6,9 +6,10 @@ import pytest
 from conftest import write_case
 from scipy.spatial.transform import Rotation
 
-from lightning_brats.data.case import Case, Volume, read_case
+from lightning_brats.data.case import Case, Volume
 from lightning_brats.data.preprocess import Geometry, Preprocess
 from lightning_brats.data.raw import RawSteps
+from lightning_brats.data.reading import read_case
 from lightning_brats.errors import ConfigError, DataError
 
 

@@ -8,7 +8,8 @@ import nibabel as nib
 import numpy as np
 from conftest import LPS, write_case
 
-from lightning_brats.data.case import Case, write_mask
+from lightning_brats.data.case import Case
+from lightning_brats.data.reading import write_mask
 
 
 def three_cases(folder: Path) -> list[Case]:

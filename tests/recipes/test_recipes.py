@@ -9,11 +9,11 @@ import pytest
 from omegaconf import OmegaConf
 from recipe_parts import FOLDER, NAMES, OURS, PRIOR, composed, header
 
-from lightning_brats.data.case import read_case
 from lightning_brats.data.phantom import write_phantom
 from lightning_brats.data.placement import slice_limits
 from lightning_brats.data.preprocess import Preprocess
 from lightning_brats.data.queue import QueueSettings
+from lightning_brats.data.reading import read_case
 from lightning_brats.data.sources import load_cases
 from lightning_brats.parts import build, plain
 from lightning_brats.runs import flat

@@ -11,6 +11,7 @@ import torch
 from conftest import write_case
 from skimage.metrics import peak_signal_noise_ratio
 from torch import nn
+from torch.utils.data import DataLoader
 
 from lightning_brats.data.cache import Cache
 from lightning_brats.data.preprocess import Preprocess
@@ -127,6 +128,25 @@ def test_without_an_adversary_there_is_none() -> None:
     task = make(adversarial=0.0)
     assert task.critic is None
     assert task.adversarial(None, torch.zeros(1)).item() == 0  # type: ignore[arg-type]
+
+
+def test_a_case_without_tumour_says_nothing_of_the_error() -> None:
+    """Of two volumes the first alone has a tumour: its error is the mean over both."""
+    image, labels = sample()
+    task = make()
+    trainer = pl.Trainer(
+        accelerator="cpu", logger=False, enable_progress_bar=False, enable_model_summary=False
+    )
+    batches = [{"image": image[i : i + 1], "mask": labels[i : i + 1]} for i in range(2)]
+
+    def validated(*which: int) -> dict[str, float]:
+        loader = DataLoader([batches[place] for place in which], batch_size=None)
+        return dict(trainer.validate(task, loader, verbose=False)[0])
+
+    both, first, nothing = validated(0, 1), validated(0), validated(1)
+    assert first["val/mae"] > 0
+    assert both == pytest.approx(first)
+    assert all(np.isnan(value) for value in nothing.values())
 
 
 @pytest.mark.parametrize("wrong", [{"margin": 0}, {"adversarial": -1.0}, {"tumour_weight": 0.0}])

@@ -16,9 +16,10 @@ from synthesis_parts import write_record
 
 from lightning_brats import experiment, runs
 from lightning_brats.data.cache import Cache
-from lightning_brats.data.case import Case, ImageRef, read_case, read_mask
+from lightning_brats.data.case import Case, ImageRef
 from lightning_brats.data.phantom import write_phantom
 from lightning_brats.data.preprocess import Preprocess
+from lightning_brats.data.reading import read_case, read_mask
 from lightning_brats.data.sources import load_cases
 from lightning_brats.data.splits import Split
 from lightning_brats.errors import ConfigError, DataError

@@ -85,7 +85,7 @@ def _show(found: list[Outcome]) -> None:
     names = [f"{side}: {each.model}" for side, each in zip(("left", "right"), results, strict=True)]
     st.dataframe(pd.DataFrame.from_dict(rows, orient="index", columns=names))
     panels = {name: each.drawn for name, each in zip(names, found, strict=True)}
-    name = "compare-" + "-".join(str(id(each)) for each in found)
+    name = "compare-" + "-".join(each.key for each in results)
     show_panels(name, panels, results[0])
 
 

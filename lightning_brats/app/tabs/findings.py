@@ -9,11 +9,12 @@ from lightning_brats.app.report import region_rows, voxel_rows, write_report
 from lightning_brats.app.scoring import Comparison
 from lightning_brats.app.segmenting import Result
 from lightning_brats.app.services import services, session
-from lightning_brats.app.tabs.shared import trained
+from lightning_brats.app.tabs.shared import show_error, trained
 from lightning_brats.errors import BratsError
 from lightning_brats.report.wording import duration
 
-REPORT = "report"
+REPORT, SCORES = "report", "scores"
+"""What a result's page and scores are kept under."""
 
 
 def show_findings(result: Result) -> None:
@@ -50,12 +51,11 @@ def show_downloads(result: Result) -> None:
         width="stretch",
         on_click="ignore",
     )
-    made = session().prepared.get((REPORT, id(result)))
+    made = session().prepared.get((REPORT, result.key))
     if made is None and right.button("Make a report (HTML)", width="stretch"):
         with st.spinner("making the report"):
-            made = _report(result)
+            made = session().prepared[REPORT, result.key] = _report(result)
     if made is not None:
-        session().prepared[REPORT, id(result)] = made
         right.download_button(
             "Download the report (HTML)",
             made,
@@ -66,8 +66,8 @@ def show_downloads(result: Result) -> None:
         )
 
 
-def _report(result: Result) -> bytes:
-    scored = session().prepared.get(("scores", id(result)))
+def _report(result: Result) -> bytes | None:
+    scored = session().prepared.get((SCORES, result.key))
     known = {each.name: each for each in trained(services().settings.runs)}
     phantom = any(known[name].phantom for name in result.model.split(" + ") if name in known)
     try:
@@ -78,6 +78,6 @@ def _report(result: Result) -> bytes:
             phantom,
         )
     except BratsError as error:
-        session().fail(error)
-        return b""
+        show_error(error.problem, error.remedy)
+        return None
     return path.read_bytes()

@@ -6,6 +6,8 @@ import streamlit as st
 
 from lightning_brats.app.scoring import PLAIN, Comparison, compare, protocol_of
 from lightning_brats.app.services import Outcome, session
+from lightning_brats.app.tabs.findings import REPORT, SCORES
+from lightning_brats.app.tabs.shared import show_error
 from lightning_brats.errors import BratsError
 from lightning_brats.figures.errors import profile_chart
 from lightning_brats.metrics import PROTOCOLS
@@ -22,7 +24,7 @@ def show_reference(found: Outcome) -> None:
         names,
         index=likely,
         format_func=lambda name: f"{name} (whole volumes)" if name == PLAIN else name,
-        key=f"protocol-{id(result)}",
+        key=f"protocol-{result.key}",
     )
     scored = _scored(found, protocol)
     if scored is None:
@@ -34,7 +36,7 @@ def show_reference(found: Outcome) -> None:
     right.dataframe(scored.boundary())
     profiles = scored.profiles(result)
     if profiles:
-        right.plotly_chart(profile_chart(profiles), key=f"profile-{id(result)}-{protocol}")
+        right.plotly_chart(profile_chart(profiles), key=f"profile-{result.key}-{protocol}")
     st.caption(
         "In the viewer, *Show: missed and false* maps the errors: grey in both, yellow missed, "
         "blue false. Distances are negative where the segmentation is too small."
@@ -44,7 +46,7 @@ def show_reference(found: Outcome) -> None:
 def _scored(found: Outcome, protocol: str) -> Comparison | None:
     """Scores by a protocol, made once."""
     prepared = session().prepared
-    key = ("scores", id(found.result))
+    key = (SCORES, found.result.key)
     known = prepared.get(key)
     if isinstance(known, Comparison) and known.protocol == protocol:
         return known
@@ -52,8 +54,8 @@ def _scored(found: Outcome, protocol: str) -> Comparison | None:
         with st.spinner("scoring"):
             made = compare(found.result, protocol)
     except BratsError as error:
-        st.error(f"{error.problem}. {error.remedy or ''}")
+        show_error(error.problem, error.remedy)
         return None
     prepared[key] = made
-    prepared.pop(("report", id(found.result)), None)
+    prepared.pop((REPORT, found.result.key), None)
     return made

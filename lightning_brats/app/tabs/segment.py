@@ -66,7 +66,7 @@ def _show(found: Outcome) -> None:
     result: Result = found.result
     st.subheader("Segmentation")
     show_findings(result)
-    show_panels(f"{SLOT}-{id(found)}", {"": found.drawn}, result)
+    show_panels(f"{SLOT}-{result.key}", {"": found.drawn}, result)
     show_downloads(result)
     if result.case.mask is not None:
         show_reference(found)

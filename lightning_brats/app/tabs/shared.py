@@ -132,11 +132,13 @@ def show_problem() -> None:
     """The last message, where there is one."""
     problem = session().problem
     if problem:
-        what, remedy = problem
-        text = what[:1].upper() + what[1:] + "."
-        st.error(
-            _plain(text) + (f"\n\n{_plain(remedy[:1].upper() + remedy[1:])}." if remedy else "")
-        )
+        show_error(*problem)
+
+
+def show_error(problem: str, remedy: str | None) -> None:
+    """A message, and what to do."""
+    sentences = [_plain(text[:1].upper() + text[1:]) + "." for text in (problem, remedy) if text]
+    st.error("\n\n".join(sentences))
 
 
 def show_panels(name: str, panels: dict[str, Drawn], result: Result) -> None:

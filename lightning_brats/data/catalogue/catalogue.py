@@ -8,11 +8,8 @@ costs milliseconds and holding it next to nothing, in however many processes.
 from __future__ import annotations
 
 import json
-import time
-import uuid
 from bisect import bisect_left
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import Any, overload
 
@@ -20,6 +17,7 @@ import numpy as np
 import pyarrow as pa
 
 from lightning_brats.data.case import Case, ImageRef
+from lightning_brats.data.catalogue import files
 from lightning_brats.data.catalogue.rows import (
     CASE,
     KEY,
@@ -35,18 +33,6 @@ from lightning_brats.data.entry import CachedCase
 from lightning_brats.data.exclusion import restore
 from lightning_brats.errors import DataError
 from lightning_brats.labels import LabelScheme
-
-FOLDER = "catalogues"
-KEPT, KEPT_SECONDS = 3, 30 * 86_400
-"""Superseded files that stay in any case, and how long the others do.
-
-Processes on other hosts may have them mapped, and would crash without them.
-"""
-
-
-def file_name(cache: Path, key: str) -> Path:
-    """Where catalogues with this key go, but for their time."""
-    return cache / FOLDER / f"{key}.arrow"
 
 
 class Catalogue(Sequence[Case]):
@@ -92,15 +78,13 @@ class Catalogue(Sequence[Case]):
     @classmethod
     def open(cls, name: Path, cache: Path) -> Catalogue | None:
         """The newest catalogue saved under a name; `None` where there is none that can be read."""
-        saved = sorted(name.parent.glob(f"{name.stem}-*{name.suffix}"), reverse=True)
-        found = (cls._read(path, cache) for path in saved)
+        found = (cls._read(path, cache) for path in files.saved(name))
         return next((catalogue for catalogue in found if catalogue is not None), None)
 
     @classmethod
     def _read(cls, path: Path, cache: Path) -> Catalogue | None:
         try:
-            options = pa.ipc.IpcReadOptions(use_threads=False)  # threads do not survive a fork
-            table = pa.ipc.open_file(pa.memory_map(str(path)), options=options).read_all()
+            table = files.read(path)
             return cls(table, cache, path) if table.schema.equals(SCHEMA) else None
         except (OSError, pa.ArrowException, ValueError, KeyError, TypeError):
             return None
@@ -114,20 +98,7 @@ class Catalogue(Sequence[Case]):
         Raises:
             OSError: The folder cannot be written to.
         """
-        name.parent.mkdir(parents=True, exist_ok=True)
-        path = name.with_stem(f"{name.stem}-{time.time_ns():020d}")
-        partial = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.partial")
-        try:
-            with (
-                pa.OSFile(str(partial), "wb") as file,
-                pa.ipc.new_file(file, self.table.schema) as writer,
-            ):
-                writer.write_table(self.table.combine_chunks())
-            partial.replace(path)
-        finally:
-            partial.unlink(missing_ok=True)
-        _remove_superseded(name)
-        return Catalogue._read(path, self.cache) or self
+        return Catalogue._read(files.write(self.table, name), self.cache) or self
 
     def __len__(self) -> int:
         return self.table.num_rows if self.rows is None else len(self.rows)
@@ -242,8 +213,8 @@ class Catalogue(Sequence[Case]):
 
     def _stale(self, row: int) -> str | None:
         sizes, times = (self._columns[name][row].as_py() for name in ("sizes", "times"))
-        files = self._case(row).files
-        changed = first_change(list(zip(files, sizes, times, strict=True)))
+        paths = self._case(row).files
+        changed = first_change(list(zip(paths, sizes, times, strict=True)))
         if changed or self.entry(row).is_intact():
             return changed
         return f"the prepared case {self._columns['case'][row]} is missing or damaged"
@@ -297,14 +268,6 @@ class Entries(Sequence[CachedCase]):
 def _whole(column: pa.ChunkedArray) -> pa.Array:
     """One array; as it lies in the file where it is in one piece."""
     return column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()
-
-
-def _remove_superseded(name: Path) -> None:
-    """Take old files away, but none that a run may have begun with."""
-    for path in sorted(name.parent.glob(f"{name.stem}-*{name.suffix}"))[: -1 - KEPT]:
-        with suppress(OSError):  # somebody else's, or gone by now
-            if time.time() - path.stat().st_mtime > KEPT_SECONDS:
-                path.unlink()
 
 
 def _reopen(path: Path, cache: Path, rows: np.ndarray | None) -> Catalogue:

@@ -15,12 +15,12 @@ import nibabel as nib
 import numpy as np
 from nibabel.orientations import apply_orientation, axcodes2ornt, inv_ornt_aff, io_orientation
 
-from lightning_brats.data.case import write_mask
 from lightning_brats.data.phantom.exam import Exam
 from lightning_brats.data.phantom.layouts import LAYOUTS
 from lightning_brats.data.phantom.patient import make_case
 from lightning_brats.data.phantom.recipe import Recipe
 from lightning_brats.data.phantom.scanner import STANDARD, Scanner
+from lightning_brats.data.reading import write_mask
 from lightning_brats.errors import DataError
 from lightning_brats.labels import MODALITIES, SCHEMES
 

@@ -12,7 +12,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from lightning_brats.data.case import Case, Native, Volume, read_case
+from lightning_brats.data.case import Case, Native, Volume
 from lightning_brats.data.raw.atlas import template
 from lightning_brats.data.raw.brain import extract_brain
 from lightning_brats.data.raw.exam import Exam, Labels, Shape, centre_of, isotropic, read_exam
@@ -21,6 +21,7 @@ from lightning_brats.data.raw.quality import POOR_ATLAS
 from lightning_brats.data.raw.registration import register
 from lightning_brats.data.raw.scan import Scan, bring, one_thread
 from lightning_brats.data.raw.steps import BrainSource, RawSteps
+from lightning_brats.data.reading import read_case
 from lightning_brats.errors import DataError
 
 Grid = tuple[Shape, np.ndarray]

@@ -12,7 +12,7 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 
-from lightning_brats.data.case import AFFINE_TOLERANCE, Case, read_images, read_mask
+from lightning_brats.data.case import Case
 from lightning_brats.data.geometry import interpolate_labels
 from lightning_brats.data.nifti import read_nifti
 from lightning_brats.data.raw.intensity import denoise
@@ -20,6 +20,7 @@ from lightning_brats.data.raw.quality import POOR
 from lightning_brats.data.raw.registration import Alignment, register
 from lightning_brats.data.raw.scan import Scan
 from lightning_brats.data.raw.steps import RawSteps
+from lightning_brats.data.reading import AFFINE_TOLERANCE, read_images, read_mask
 from lightning_brats.errors import ConfigError, DataError
 
 MOST_MM = 20.0

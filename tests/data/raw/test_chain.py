@@ -12,9 +12,10 @@ from made_scans import CLINICAL, STILL, Scanned, head_points, labels, motion, sa
 from scipy import ndimage
 
 from lightning_brats.data.cache import Cache
-from lightning_brats.data.case import Case, ImageRef, read_case, read_native
+from lightning_brats.data.case import Case, ImageRef
 from lightning_brats.data.preprocess import Preprocess
 from lightning_brats.data.raw import RawSteps
+from lightning_brats.data.reading import read_case, read_native
 from lightning_brats.errors import ConfigError, DataError
 
 REGISTERED = RawSteps(register="rigid")
