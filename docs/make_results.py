@@ -1,6 +1,9 @@
-"""Make the page on a study's result: python docs/make_results.py runs-compared/comparison.
+"""Make the page on a study's result from the folder that experiments/compare.py wrote.
 
-Reads what experiments/compare.py wrote into that folder, and writes results.md and its picture.
+    python docs/make_results.py comparison                                      # results.md
+    python docs/make_results.py comparison prior_systems "Prior systems"        # prior_systems.md
+
+Beside the page goes its picture, pictures/<page>.svg.
 """
 
 from __future__ import annotations
@@ -32,22 +35,28 @@ MARK = "<!-- made by docs/make_results.py: change nothing here -->"
 MARKERS = "osD^v*"
 WHITE = "#FFFFFF"
 SOURCES = "comparison.json", "table.md"
+MANY = 6
+"""Choices of which all pairs are listed; of more only those with the first in the ranking."""
 Rows = Sequence[Mapping[str, Any]]
 
 
-def page(found: Mapping[str, Any], table: str) -> str:
+def page(
+    found: Mapping[str, Any], table: str, name: str = "results", title: str = "Results of a study"
+) -> str:
     """The page.
 
     Args:
         found: Contents of `comparison.json`.
         table: Contents of `table.md`.
+        name: Of the page's file.
+        title: Of the page.
     """
     choices, entries = found["choices"], found["entries"]
     patients = max(int(row["n"]) for row in found["pairs"])
     beware = "\n".join(f"> **{warning}**" for warning in found["warnings"])
     parts = [
         MARK,
-        "# Results of a study",
+        f"# {title}",
         beware,
         f"{len(entries)} runs of {len(choices)} choices, scored on the same {patients} patients, "
         "compared by `experiments/compare.py`; this page is made from the files that it wrote. "
@@ -56,12 +65,12 @@ def page(found: Mapping[str, Any], table: str) -> str:
         _listed(found["verdicts"]),
         "## Scores",
         table.strip(),
-        "![Mean of each choice with its 95 % interval](pictures/results.svg)",
+        f"![Mean of each choice with its 95 % interval](pictures/{name}.svg)",
         "Points are means, lines 95 % intervals over patients and seeds.",
         "## Ranking",
         _ranking(found["ranking"]),
         "## Differences",
-        _pairs(found["pairs"]),
+        _pairs(_listed_pairs(found)),
         "## Cost",
         _cost(found["cost"]),
         "## Where scores vary",
@@ -94,6 +103,14 @@ def _ranking(ranking: Rows) -> str:
         for row in ranking
     ]
     return _table(["", "mean rank", "95 %", "first in", "against the next"], rows)
+
+
+def _listed_pairs(found: Mapping[str, Any]) -> Rows:
+    """Those with the first in the ranking where there are many choices."""
+    if len(found["choices"]) <= MANY:
+        return found["pairs"]
+    leader = found["ranking"][0]["choice"]
+    return [row for row in found["pairs"] if leader in (row["a"], row["b"])]
 
 
 def _pairs(pairs: Rows) -> str:
@@ -190,16 +207,17 @@ def draw(summary: Rows, choices: Sequence[str]) -> Figure:
 
 def main(arguments: Sequence[str]) -> None:
     """Write the page and its picture."""
-    folder = Path(arguments[0]) if len(arguments) == 1 else Path()
+    folder = Path(arguments[0]) if arguments else Path()
     missing = [name for name in SOURCES if not (folder / name).is_file()]
-    if len(arguments) != 1 or missing:
+    if len(arguments) not in (1, 3) or missing:
         sys.exit(f"name the folder that experiments/compare.py wrote ({', '.join(SOURCES)})")
     found = json.loads((folder / "comparison.json").read_text(encoding="utf-8"))
-    text = page(found, (folder / "table.md").read_text(encoding="utf-8"))
-    (DOCS / "results.md").write_text(text, encoding="utf-8")
+    name = arguments[1] if len(arguments) == 3 else "results"
+    text = page(found, (folder / "table.md").read_text(encoding="utf-8"), *arguments[1:])
+    (DOCS / f"{name}.md").write_text(text, encoding="utf-8")
     mpl.rcParams.update({"svg.hashsalt": "lightning_brats", "svg.fonttype": "path"})
     picture = draw(found["summary"], found["choices"])
-    picture.savefig(DOCS / "pictures" / "results.svg", metadata={"Date": None})
+    picture.savefig(DOCS / "pictures" / f"{name}.svg", metadata={"Date": None})
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import sys
+from itertools import combinations
 from pathlib import Path
 from types import ModuleType
 
@@ -48,6 +49,13 @@ def test_the_page_holds_what_was_found(
         assert f"| {choice} |" in page
     assert "nan" not in page.lower().split()
     assert (tmp_path / "docs" / "pictures" / "results.svg").stat().st_size > 1000
+
+
+def test_of_many_choices_the_first_s_pairs_are_listed(made: ModuleType) -> None:
+    pairs = [{"a": a, "b": b} for a, b in combinations("abcdefgh", 2)]
+    found = {"choices": list("abcdefgh"), "ranking": [{"choice": "a"}], "pairs": pairs}
+    assert [row["b"] for row in made._listed_pairs(found)] == list("bcdefgh")
+    assert made._listed_pairs(found | {"choices": list("abc")}) == pairs
 
 
 def test_the_picture_shows_the_means(made: ModuleType, comparison: Comparison) -> None:
