@@ -15,8 +15,9 @@ from omegaconf import DictConfig
 from lightning_brats.data.cache import Cache, default_cache
 from lightning_brats.data.case import Case
 from lightning_brats.data.catalogue import Catalogue, Description, file_name
+from lightning_brats.data.datamodule import BratsDataModule
 from lightning_brats.data.entry import VERSION
-from lightning_brats.data.exclusion import SETTING, BadCases
+from lightning_brats.data.exclusion import SETTING, BadCases, describe
 from lightning_brats.data.sources import CaseSource
 from lightning_brats.data.splits import PARTS, Split, check_split
 from lightning_brats.parallel import cores
@@ -143,6 +144,21 @@ def fingerprint(cases: Sequence[Case], cache: Cache) -> str:
         if not case.synthetic
     )
     return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:16]
+
+
+def about_data(data: BratsDataModule) -> dict[str, Any]:
+    """What a summary says of the data that a run used, and of its split."""
+    used = [case for part in PARTS for case in data.cases(part)]
+    return {
+        "data": data.source.name,
+        "data_fingerprint": fingerprint(used, data.cache),
+        "fold": data.split.fold,
+        "folds": data.split.folds,
+        "synthetic_cases": sum(case.synthetic for case in used),
+        "excluded": describe(data.source.excluded),
+        "phantom": data.source.phantom,
+        "test_cases": len(data.cases("test")),
+    }
 
 
 def from_catalogue(catalogue: Catalogue) -> CaseSource:

@@ -17,15 +17,13 @@ from pytorch_lightning.loggers import WandbLogger
 from lightning_brats import console, tracking
 from lightning_brats.data.case import Case
 from lightning_brats.data.datamodule import BratsDataModule
-from lightning_brats.data.exclusion import describe as describe_excluded
 from lightning_brats.data.reading import read_mask, read_native
-from lightning_brats.data.splits import PARTS
 from lightning_brats.evaluation import Evaluation, examine
 from lightning_brats.evaluation.confidence import Confidence
 from lightning_brats.figures.planes import AXIAL, take, to_ras, widest_slices
 from lightning_brats.figures.window import window
 from lightning_brats.models import describe
-from lightning_brats.preparation import fingerprint
+from lightning_brats.preparation import about_data
 from lightning_brats.report import write_card, write_report
 from lightning_brats.runs import write_json
 from lightning_brats.segmentation import COST, VALIDATION
@@ -98,21 +96,13 @@ def summarise(
     best = validated["val/dice_mean"].idxmax() if len(validated) else None
     tuned = folder / STORED
     confidence = Confidence.read(folder)
-    used = [case for part in PARTS for case in data.cases(part)]
     return {
         "model": model,
-        "data": data.source.name,
-        "data_fingerprint": fingerprint(used, data.cache),
-        "fold": data.split.fold,
-        "folds": data.split.folds,
-        "synthetic_cases": sum(case.synthetic for case in used),
-        "excluded": describe_excluded(data.source.excluded),
+        **about_data(data),
         "postprocess": json.loads(tuned.read_text()) if tuned.exists() else None,
         "confidence": confidence.summarise(scores) if confidence else None,
-        "phantom": data.source.phantom,
         "regions": regions,
         "dice_mean": float(np.mean([values["dice"] for values in regions.values()])),
-        "test_cases": len(data.cases("test")),
         "train_seconds": round(float(history["seconds"].sum()), 1),
         "epochs": int(history["epoch"].iloc[-1]) + 1,
         "steps": int(history["step"].iloc[-1]),

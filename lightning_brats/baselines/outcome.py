@@ -15,13 +15,11 @@ from lightning_brats import console, runs
 from lightning_brats.baselines.gain import described, gains
 from lightning_brats.data.case import Case, Volume
 from lightning_brats.data.datamodule import BratsDataModule
-from lightning_brats.data.exclusion import describe as describe_excluded
-from lightning_brats.data.splits import PARTS
 from lightning_brats.evaluation import Evaluation, examine, summarise
 from lightning_brats.evaluation.files import read_prediction
 from lightning_brats.machine import Machine
 from lightning_brats.parts import plain
-from lightning_brats.preparation import fingerprint
+from lightning_brats.preparation import about_data
 from lightning_brats.report import Subject, write_card, write_evaluation
 from lightning_brats.report.wording import duration, plural, settings
 from lightning_brats.results import mean_scores, peak_memory_mb
@@ -96,22 +94,13 @@ def _score(
 
 def _about(cfg: DictConfig, data: BratsDataModule, scores: pd.DataFrame) -> dict[str, Any]:
     """What was scored, and the means; the keys are those of a network's run."""
-    used = [case for part in PARTS for case in data.cases(part)]
     regions = mean_scores(scores, data.source.scheme.regions)
-    dice = [values["dice"] for values in regions.values() if values["dice"] is not None]
     return {
         "model": cfg.model_name,
         "classical": True,
-        "data": data.source.name,
-        "data_fingerprint": fingerprint(used, data.cache),
-        "fold": data.split.fold,
-        "folds": data.split.folds,
-        "synthetic_cases": sum(case.synthetic for case in used),
-        "excluded": describe_excluded(data.source.excluded),
-        "phantom": data.source.phantom,
+        **about_data(data),
         "regions": regions,
-        "dice_mean": float(np.mean(dice)),
-        "test_cases": len(data.cases("test")),
+        "dice_mean": float(np.mean([values["dice"] for values in regions.values()])),
         "train_cases": len(data.split.train),
     }
 

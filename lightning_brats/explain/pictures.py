@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from scipy import ndimage
 
 from lightning_brats.explain.case import CAM, GATE, GRADIENTS, Explanation
-from lightning_brats.figures.cells import CLEAREST
+from lightning_brats.figures.cells import CLEAREST, mark_sides
 from lightning_brats.figures.planes import AXIAL, CORONAL, SAGITTAL, Plane, take, widest_slices
 from lightning_brats.figures.plots import tidy
 from lightning_brats.figures.slices import MODALITY_NAMES
@@ -126,9 +126,7 @@ def _draw(axes: Axes, found: Explanation, plane: Plane, index: int, values: np.n
         )
     axes.set(xlim=(0, across), ylim=(0, up))
     axes.set_axis_off()
-    for x, side in ((0.02, plane.sides[0]), (0.98, plane.sides[1])):
-        axes.text(x, 0.5, side, color=GREY, fontsize=8, ha="left" if x < 0.5 else "right",
-                  va="center", transform=axes.transAxes)  # fmt: skip
+    mark_sides(axes, plane)
 
 
 def _annotate(figure: Figure, found: Explanation) -> None:

@@ -41,7 +41,7 @@ def draw_slice(scene: Scene, plane: Plane, modality: str, axes: Axes) -> None:
             _contour(axes, scene, plane, np.isin(labels, REGIONS[region]), region, line)
     across, up = scene.size(plane)
     axes.set(xlim=(0, across), ylim=(0, up))
-    _mark_sides(axes, plane)
+    mark_sides(axes, plane)
     if plane is AXIAL and modality == scene.modalities[0]:
         _scale_bar(axes)
 
@@ -62,7 +62,7 @@ def draw_errors(scene: Scene, region: str, index: int, axes: Axes) -> None:
     centre, side = _close_up(scene, reference | prediction)
     axes.set(xlim=centre[0] + side * np.array([-0.5, 0.5]))
     axes.set(ylim=centre[1] + side * np.array([-0.5, 0.5]))
-    _mark_sides(axes, AXIAL)
+    mark_sides(axes, AXIAL)
 
 
 def _show(axes: Axes, scene: Scene, plane: Plane, grey: np.ndarray) -> None:
@@ -101,7 +101,8 @@ def _close_up(scene: Scene, inside: np.ndarray) -> tuple[np.ndarray, float]:
     return (first + last) / 2, max(CLOSE_UP_MM, 1.2 * float((last - first).max()))
 
 
-def _mark_sides(axes: Axes, plane: Plane) -> None:
+def mark_sides(axes: Axes, plane: Plane) -> None:
+    """Letters of what is on the left, on the right and at the top of a slice."""
     left, right, top = plane.sides
     outline = [Stroke(linewidth=2, foreground="black"), Normal()]
     for x, y, letter in ((0.03, 0.5, left), (0.97, 0.5, right), (0.5, 0.965, top)):

@@ -15,11 +15,11 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
 from lightning_brats.data.raw.scan import bring
+from lightning_brats.figures.cells import mark_sides
 from lightning_brats.figures.planes import AXIAL, bounding_box, take, to_ras, widest_slices
 from lightning_brats.figures.plots import tidy
 from lightning_brats.figures.style import (
     BLACK,
-    GREY,
     REGION_COLOURS,
     REGION_SYMBOLS,
     WHITE,
@@ -130,9 +130,7 @@ def _draw(axes: Axes, image: np.ndarray, change: np.ndarray, step: np.ndarray) -
         colours[values == value] = to_rgba(colour, 0.35 if value == STABLE else 0.85)
     axes.imshow(colours, interpolation="nearest", **place)
     axes.set_axis_off()
-    for x, side in ((0.02, AXIAL.sides[0]), (0.98, AXIAL.sides[1])):
-        axes.text(x, 0.5, side, color=GREY, fontsize=8, ha="left" if x < 0.5 else "right",
-                  va="center", transform=axes.transAxes)  # fmt: skip
+    mark_sides(axes, AXIAL)
 
 
 def _annotate(figure: Figure, title: str) -> None:

@@ -15,10 +15,8 @@ from rich.table import Table
 from lightning_brats import console, runs, tracking
 from lightning_brats.data.case import Case
 from lightning_brats.data.datamodule import BratsDataModule
-from lightning_brats.data.exclusion import describe as describe_excluded
-from lightning_brats.data.splits import PARTS
 from lightning_brats.figures import save_png
-from lightning_brats.preparation import fingerprint
+from lightning_brats.preparation import about_data
 from lightning_brats.report.html import embedded, write_page
 from lightning_brats.report.wording import duration, number
 from lightning_brats.results import peak_memory_mb
@@ -93,7 +91,6 @@ def _summary(
     folder: Path, model: str, data: BratsDataModule, task: SynthesisTask, table: pd.DataFrame
 ) -> dict[str, Any]:
     history = pd.read_csv(folder / "metrics.csv")
-    used = [case for part in PARTS for case in data.cases(part)]
     finite = table.assign(value=table["value"].replace(np.inf, np.nan))
     means = finite.groupby(["region", "modality", "metric"])["value"].mean()
     quality: dict[str, dict[str, dict[str, float]]] = {}
@@ -101,13 +98,8 @@ def _summary(
         quality.setdefault(region, {}).setdefault(modality, {})[metric] = float(value)
     return {
         "model": model,
-        "data": data.source.name,
-        "data_fingerprint": fingerprint(used, data.cache),
-        "synthetic_cases": sum(case.synthetic for case in used),
-        "excluded": describe_excluded(data.source.excluded),
-        "phantom": data.source.phantom,
+        **about_data(data),
         "image_quality": quality,
-        "test_cases": len(data.cases("test")),
         "train_cases": len(data.split.train),
         "train_seconds": round(float(history["seconds"].sum()), 1),
         "epochs": int(history["epoch"].iloc[-1]) + 1,
