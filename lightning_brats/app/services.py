@@ -6,7 +6,7 @@ import shutil
 from collections.abc import Hashable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import streamlit as st
 from streamlit.runtime import get_instance
@@ -23,6 +23,8 @@ from lightning_brats.app.viewer import static_folder
 from lightning_brats.app.workspace import Workspaces
 from lightning_brats.data.case import Case
 from lightning_brats.errors import BratsError
+
+Made = TypeVar("Made")
 
 
 @dataclass(frozen=True)
@@ -72,7 +74,7 @@ class Session:
         uploads: Counts them; the widget that held them in memory is replaced after each.
         folders: Counts those that were made.
         problem: The last message, and what to do.
-        prepared: What was made of the case and is made once, by its name.
+        prepared: What was made of the case and is made once, by its name; see `remember`.
     """
 
     name: str
@@ -101,6 +103,16 @@ class Session:
         self.given, self.case, self.problem = [], None, None
         self.jobs.clear()
         self.prepared.clear()
+
+    def remember(self, name: str, of: Hashable, made: Made) -> Made:
+        """Keep what was made of something, instead of what was made of something else."""
+        self.prepared[name] = (of, made)
+        return made
+
+    def remembered(self, name: str, of: Hashable) -> Any | None:
+        """What was made of just this; `None` where there is nothing."""
+        known, made = self.prepared.get(name, (None, None))
+        return made if known == of else None
 
     def fail(self, error: BratsError) -> None:
         """Keep an error's message for the page, without places on this machine."""

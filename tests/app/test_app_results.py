@@ -23,6 +23,7 @@ from lightning_brats.app.layers import Crop, mz3
 from lightning_brats.app.report import write_report
 from lightning_brats.app.scoring import compare, protocol_of
 from lightning_brats.app.segmenting import Result, count_windows, measure, nested, segment
+from lightning_brats.app.services import Session
 from lightning_brats.app.trained import Trained, find_trained, load
 from lightning_brats.data.case import Case, Volume
 from lightning_brats.data.phantom import make_case
@@ -96,6 +97,16 @@ def test_what_is_kept_by_a_result_is_never_found_by_a_later_one(result: Result) 
     arguments = {f.name: getattr(result, f.name) for f in fields(result) if f.name != "key"}
     keys = [Result(**arguments).key for _ in range(50)]  # each is freed before the next is made
     assert len({*keys, result.key}) == 51
+
+
+def test_of_each_kind_the_last_is_remembered_and_only_for_its_own(tmp_path: Path) -> None:
+    visitor = Session("one", tmp_path)
+    assert visitor.remembered("scores", "a") is None
+    assert visitor.remember("scores", "a", 1) == 1
+    assert visitor.remembered("scores", "a") == 1
+    assert visitor.remembered("scores", "b") is None
+    visitor.remember("scores", "b", 2)
+    assert visitor.remembered("scores", "a") is None  # memory does not grow with results
 
 
 def test_volumes_and_voxels_are_those_of_the_mask(result: Result) -> None:

@@ -10,12 +10,13 @@ from lightning_brats.app.pictures import before_and_after
 from lightning_brats.app.services import outcome, session
 from lightning_brats.app.tabs.scans import TITLES
 from lightning_brats.app.tabs.segment import SLOT
-from lightning_brats.app.tabs.shared import NO_CASE
+from lightning_brats.app.tabs.shared import NO_CASE, show_error
 from lightning_brats.app.uploads import one_at_a_time
 from lightning_brats.errors import BratsError
 
 WHOLE = "as in training: "
 MOST_SEEDS = 99
+SAMPLE = "sample"
 
 
 def augment() -> None:
@@ -23,7 +24,7 @@ def augment() -> None:
     try:
         sample = _sample()
     except BratsError as error:
-        st.error(f"The scans cannot be used: {error.problem}.")
+        show_error(error.problem, error.remedy)
         return
     if sample is None:
         st.info(NO_CASE)
@@ -71,12 +72,13 @@ def _sample() -> Sample | None:
     if case is None:
         return None
     found = outcome(SLOT)
-    fits = found is not None and found.result.case.files[0].parent == case.files[0].parent
-    key = ("sample", case.files[0].parent, fits)
-    if key not in visitor.prepared:
+    folder = case.files[0].parent
+    result = found.result if found is not None else None
+    if result is not None and result.case.files[0].parent != folder:
+        result = None
+    of = (folder, result.key if result else None)
+    made: Sample | None = visitor.remembered(SAMPLE, of)
+    if made is None:
         with st.spinner("preparing the scans"), one_at_a_time():
-            labels = found.result.labels()[0] if found is not None and fits else None
-            visitor.prepared[key] = Sample.read(case, labels)
-    made = visitor.prepared[key]
-    assert isinstance(made, Sample)
-    return made
+            made = Sample.read(case, result.labels()[0] if result else None)
+    return visitor.remember(SAMPLE, of, made)

@@ -51,10 +51,10 @@ def show_downloads(result: Result) -> None:
         width="stretch",
         on_click="ignore",
     )
-    made = session().prepared.get((REPORT, result.key))
+    made: bytes | None = session().remembered(REPORT, result.key)
     if made is None and right.button("Make a report (HTML)", width="stretch"):
         with st.spinner("making the report"):
-            made = session().prepared[REPORT, result.key] = _report(result)
+            made = session().remember(REPORT, result.key, _report(result))
     if made is not None:
         right.download_button(
             "Download the report (HTML)",
@@ -67,16 +67,11 @@ def show_downloads(result: Result) -> None:
 
 
 def _report(result: Result) -> bytes | None:
-    scored = session().prepared.get((SCORES, result.key))
+    scored: Comparison | None = session().remembered(SCORES, result.key)
     known = {each.name: each for each in trained(services().settings.runs)}
     phantom = any(known[name].phantom for name in result.model.split(" + ") if name in known)
     try:
-        path = write_report(
-            session().fresh("report"),
-            result,
-            scored if isinstance(scored, Comparison) else None,
-            phantom,
-        )
+        path = write_report(session().fresh("report"), result, scored, phantom)
     except BratsError as error:
         show_error(error.problem, error.remedy)
         return None

@@ -45,10 +45,9 @@ def show_reference(found: Outcome) -> None:
 
 def _scored(found: Outcome, protocol: str) -> Comparison | None:
     """Scores by a protocol, made once."""
-    prepared = session().prepared
-    key = (SCORES, found.result.key)
-    known = prepared.get(key)
-    if isinstance(known, Comparison) and known.protocol == protocol:
+    visitor, of = session(), found.result.key
+    known: Comparison | None = visitor.remembered(SCORES, of)
+    if known is not None and known.protocol == protocol:
         return known
     try:
         with st.spinner("scoring"):
@@ -56,6 +55,5 @@ def _scored(found: Outcome, protocol: str) -> Comparison | None:
     except BratsError as error:
         show_error(error.problem, error.remedy)
         return None
-    prepared[key] = made
-    prepared.pop((REPORT, found.result.key), None)
-    return made
+    visitor.prepared.pop(REPORT, None)  # it has other scores
+    return visitor.remember(SCORES, of, made)
