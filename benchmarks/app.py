@@ -66,6 +66,7 @@ def train(folder: Path) -> None:
     """One epoch of the default network on volumes of 1 mm: its masks are poor, its time is not."""
     command = [sys.executable, str(ROOT / "experiments" / "run.py"), f"runs={folder}"]
     settings = ["data.phantom.spacing=1", "data.phantom.cases=5", "trainer.max_epochs=1"]
+    settings += ["trainer.check_val_every_n_epoch=1"]
     settings += ["queue.patches_per_volume=2", "tracking=none"]
     subprocess.run([*command, *settings], check=True)
 

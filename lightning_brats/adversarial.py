@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from lightning_brats.clock import share_done
 from lightning_brats.errors import ConfigError
 from lightning_brats.losses.terms import probabilities
 from lightning_brats.models import SegGAN
@@ -67,7 +68,7 @@ class AdversarialTask(SegmentationTask):
         logits = self(image)
         loss = self.loss(logits, target)
         adversarial, discriminator = self.judged(image, _finest(logits, image), target)
-        weight = self.gan.adversary.weight_at(self.trainer.global_step / self._steps)
+        weight = self.gan.adversary.weight_at(share_done(self.trainer, self._steps))
         self.manual_backward(loss + weight * adversarial + discriminator)
         generator, _ = self._wrapped()
         generator.step()  # and the discriminator's, in `on_before_optimizer_step`

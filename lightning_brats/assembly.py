@@ -21,6 +21,7 @@ from lightning_brats.callbacks import (
     Pace,
     RandomState,
     SafeStop,
+    ScoreSchedules,
     SkipNonFinite,
     StudyPruning,
     TrainingProgress,
@@ -188,7 +189,7 @@ def build_trainer(cfg: DictConfig, folder: Path, source: CaseSource) -> pl.Train
     callbacks = _callbacks(cfg, ours, folder, source)
     name = f"{cfg.name} {folder.name}"
     logger = tracking.start(plain(cfg.tracking), folder, name, source.name, plain(cfg))
-    return pl.Trainer(
+    trainer = pl.Trainer(
         **settings,
         logger=logger or False,
         callbacks=callbacks,
@@ -200,6 +201,10 @@ def build_trainer(cfg: DictConfig, folder: Path, source: CaseSource) -> pl.Train
         use_distributed_sampler=False,
         log_every_n_steps=10,
     )
+    # Where steps are limited, Lightning takes an epoch that a checkpoint closes for one that is
+    # still open: a continuation would train a batch more in it, and end it twice.
+    trainer.fit_loop._iteration_based_training = lambda: False  # type: ignore[method-assign]
+    return trainer
 
 
 def _callbacks(
@@ -214,8 +219,12 @@ def _callbacks(
         TrainingProgress(pace),
         RandomState(),
         SkipNonFinite(ours["max_skipped"]),
+        ScoreSchedules(),
         SafeStop(folder / runs.LAST, runs.continue_command()),
-        ModelCheckpoint(filename="best", monitor=monitor, mode=mode, **kept),
+        # As soon as there is a score: a stop at the epoch's end would be raised before their turn.
+        ModelCheckpoint(
+            filename="best", monitor=monitor, mode=mode, save_on_train_epoch_end=False, **kept
+        ),
         ModelCheckpoint(filename="last", save_on_train_epoch_end=True, **kept),
     ]
     if ours["compile"]:
@@ -225,7 +234,11 @@ def _callbacks(
     if ours["ema"]:
         callbacks.insert(0, AveragedWeights(ours["ema"]))
     if ours["patience"]:
-        callbacks.append(EarlyStopping(monitor, patience=ours["patience"], mode=mode))
+        callbacks.append(
+            EarlyStopping(
+                monitor, patience=ours["patience"], mode=mode, check_on_train_epoch_end=False
+            )
+        )
     if report := reporting.from_environment():
         callbacks.append(StudyPruning(report, folder / reporting.PRUNED, monitor))
     return callbacks

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytorch_lightning as pl
 import torch
@@ -22,7 +23,7 @@ from lightning_brats.memory import explained_shortage
 from lightning_brats.models.recompute import recompute
 from lightning_brats.parts import build as build_part
 from lightning_brats.preparation import prepare_source
-from lightning_brats.resolving import resolve
+from lightning_brats.resolving import check_auto_fit, resolve
 from lightning_brats.results import score_and_report
 from lightning_brats.segmentation import segment_cases
 from lightning_brats.splitting import (
@@ -103,8 +104,17 @@ def build(cfg: DictConfig) -> Experiment:
     console.quieten()
     pl.seed_everything(cfg.seed, workers=True, verbose=False)
     folder, resumed = runs.run_folder(cfg)
+    with runs.removed_if_unused(folder):
+        return _built(cfg, machine, folder, resumed)
+
+
+def _built(cfg: DictConfig, machine: Machine, folder: Path, resumed: bool) -> Experiment:
+    before: Any = OmegaConf.load(folder / "config.yaml") if resumed else None
+    if before is None:
+        check_auto_fit(cfg, machine)
     postprocess = build_part(cfg.postprocess)  # a mistake in it would show only after training
     source, split = _cases(cfg, folder, resumed)
+    _check_watched(cfg, split)
     if isinstance(postprocess, Tuning):
         postprocess.check(split)
     with console.preparing() as progress:
@@ -112,7 +122,7 @@ def build(cfg: DictConfig) -> Experiment:
     data = assembly.build_data(known, source, split)
     console.heading(cfg, machine, source, split, folder)
     console.excluded(source.excluded)
-    cfg = resolve(cfg, machine, data)
+    cfg = resolve(cfg, machine, data, before)
     data.settings = build_part(cfg.queue)
     console.choices(cfg)
     torch.set_num_threads(cfg.trainer.threads)
@@ -140,7 +150,7 @@ def _cases(cfg: DictConfig, folder: Path, resumed: bool) -> tuple[CaseSource, Sp
         source = prepare_source(cfg, source, given, progress)
     if given is not None:
         given = without_excluded(given, source.excluded, resumed)
-        check_given(cfg, source, given)
+        given = check_given(cfg, source, given)
     split = given or drawn_split(cfg, source)
     if not split.test:
         raise ConfigError(
@@ -148,6 +158,16 @@ def _cases(cfg: DictConfig, folder: Path, resumed: bool) -> tuple[CaseSource, Sp
             remedy="split.test=0.2, or name some in split.file",
         )
     return source, split
+
+
+def _check_watched(cfg: DictConfig, split: Split) -> None:
+    """Refuse to wait for a score that there will never be."""
+    if cfg.trainer.patience and not split.validation:
+        raise ConfigError(
+            f"trainer.patience={cfg.trainer.patience} counts validations, and the split has no "
+            "validation cases",
+            remedy="split.validation=0.1, or trainer.patience=null",
+        )
 
 
 def _task(

@@ -3,13 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
+from pydoc import ErrorDuringImport, locate
 from typing import Any
 
 from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 from omegaconf import OmegaConf
+from torch import nn
+from torch.optim import Optimizer
 
 from lightning_brats.errors import BratsError, ConfigError
+
+OURS = tuple(
+    f"lightning_brats.{package}."
+    for package in ("inference", "losses", "models", "postprocess", "synthesis")
+)
+"""Where the parts are that a stored network may consist of."""
 
 
 def plain(config: Any) -> dict[str, Any]:
@@ -43,3 +53,42 @@ def build(part: Any, **extra: Any) -> Any:
             f"{part.get('_target_')} cannot be built: {error.__cause__ or error}",
             remedy="check the values of its config group",
         ) from error
+
+
+def check_stored(part: Any, file: Path) -> None:
+    """Refuse a part that a file from elsewhere names, where building it could do anything else.
+
+    Allowed are this suite's own networks, losses, windows and post-processing, and classes of
+    networks and optimisers, whoever wrote them: what is not installed here cannot be built at all.
+
+    Args:
+        part: A mapping with `_target_`, in which others may lie, or plain values.
+        file: For the message.
+
+    Raises:
+        ConfigError: Such a part.
+    """
+    if isinstance(part, Mapping):
+        target = part.get("_target_")
+        if target is not None and not _is_harmless(str(target)):
+            raise ConfigError(
+                f"the file asks for {target}, which is no class of networks",
+                file=file,
+                remedy="use files of your own runs; a network of your own has to be a class "
+                "derived from torch.nn.Module, in a module that can be imported here",
+            )
+        for value in part.values():
+            check_stored(value, file)
+    elif isinstance(part, list | tuple):
+        for value in part:
+            check_stored(value, file)
+
+
+def _is_harmless(target: str) -> bool:
+    if target.startswith(OURS):
+        return True
+    try:
+        found = locate(target)
+    except ErrorDuringImport:
+        return False
+    return isinstance(found, type) and issubclass(found, nn.Module | Optimizer)

@@ -7,10 +7,13 @@ from dataclasses import replace
 
 import numpy as np
 import torch
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, OmegaConf, open_dict
 from torch import nn
 
+from lightning_brats import ranks
 from lightning_brats.assembly import inputs, network_config, outputs
+from lightning_brats.comparison.given import AUTO, RESOLVED, open_paths
+from lightning_brats.continuing import as_before
 from lightning_brats.data.datamodule import BratsDataModule
 from lightning_brats.data.transforms import Chain, works_on_device
 from lightning_brats.errors import ConfigError
@@ -26,20 +29,32 @@ from lightning_brats.labels import TISSUES
 from lightning_brats.losses import foreground_weights
 from lightning_brats.machine import Defaults, Machine, choose
 from lightning_brats.models.recompute import recompute
-from lightning_brats.parts import build
+from lightning_brats.parts import build, plain
 from lightning_brats.slices import axis_numbers, check_neighbours, typical_slice
 
 
-def resolve(cfg: DictConfig, machine: Machine, data: BratsDataModule) -> DictConfig:
-    """Replace every `auto` by what fits the machine and the data."""
+def resolve(
+    cfg: DictConfig, machine: Machine, data: BratsDataModule, before: DictConfig | None = None
+) -> DictConfig:
+    """Replace every `auto` by what fits the machine and the data, and note under `resolved` which.
+
+    Args:
+        cfg: Configuration.
+        machine: Where the run trains.
+        data: Its cases.
+        before: Of a run that goes on, its configuration so far, from which it does not depart.
+    """
     cfg = cfg.copy()
     OmegaConf.resolve(cfg)
+    given = open_paths(plain(cfg))
+    if before is not None:
+        as_before(cfg, before)
     OmegaConf.set_struct(cfg, True)
     devices = cfg.trainer.devices if isinstance(cfg.trainer.devices, int) else 1
     shape = _typical_shape(cfg, data)
     best = choose(machine, max(devices, 1), shape, cfg.model.get("spatial_dims", 3))
-    if cfg.trainer.auto_fit:
-        best = _filling_memory(cfg, best, machine, data, max(devices, 1))
+    if cfg.trainer.auto_fit and before is None:
+        best = _filling_memory(cfg, best, machine, data)
     for group, keys in (
         (cfg.queue, ("patch_size", "batch_size", "workers")),
         (cfg.trainer, ("precision", "threads")),
@@ -53,7 +68,44 @@ def resolve(cfg: DictConfig, machine: Machine, data: BratsDataModule) -> DictCon
     _weight_classes(cfg, data)
     if cfg.inference.patch_size == "auto":
         cfg.inference.patch_size = cfg.queue.patch_size
+    with open_dict(cfg):
+        cfg[RESOLVED] = [path for path in given if OmegaConf.select(cfg, path) != AUTO]
     return cfg
+
+
+def check_auto_fit(cfg: DictConfig, machine: Machine) -> None:
+    """Refuse to fill the memory of several processes, of which each sees what is free by itself.
+
+    Raises:
+        ConfigError: `trainer.auto_fit` of a run of more than one process.
+    """
+    if not cfg.trainer.auto_fit:
+        return
+    processes = max(_processes(cfg, machine), ranks.launched()[1])
+    if processes > 1:
+        raise ConfigError(
+            f"trainer.auto_fit=true with {processes} processes: each would choose by the memory "
+            "that it finds free, and all have to train on the same sizes",
+            remedy="look which sizes one process finds (trainer.auto_fit=true trainer.devices=1), "
+            "and give them by queue.patch_size and queue.batch_size, with trainer.auto_fit=false",
+        )
+
+
+def _processes(cfg: DictConfig, machine: Machine) -> int:
+    """How many processes the trainer will run as."""
+    devices = cfg.trainer.devices
+    if OmegaConf.is_list(devices):
+        count = len(devices)
+    elif str(devices) in ("auto", "None", "-1"):
+        count = len(machine.gpus) if _on_gpu(cfg, machine) else 1
+    else:
+        numbers = [number for number in str(devices).split(",") if number.strip()]
+        count = len(numbers) if "," in str(devices) else int(numbers[0])
+    return count * int(cfg.trainer.num_nodes)
+
+
+def _on_gpu(cfg: DictConfig, machine: Machine) -> bool:
+    return bool(machine.gpus) and cfg.trainer.accelerator in ("auto", "gpu", "cuda")
 
 
 def _typical_shape(cfg: DictConfig, data: BratsDataModule) -> Sequence[int]:
@@ -65,7 +117,7 @@ def _typical_shape(cfg: DictConfig, data: BratsDataModule) -> Sequence[int]:
 
 
 def _filling_memory(
-    cfg: DictConfig, best: Defaults, machine: Machine, data: BratsDataModule, processes: int
+    cfg: DictConfig, best: Defaults, machine: Machine, data: BratsDataModule
 ) -> Defaults:
     """Defaults whose patch and batch, where they are left to us, fill the memory at hand."""
     queue = cfg.queue
@@ -76,7 +128,7 @@ def _filling_memory(
             "are given",
             remedy="leave one of them at auto, or trainer.auto_fit=false",
         )
-    on_gpu = bool(machine.gpus) and cfg.trainer.accelerator in ("auto", "gpu", "cuda")
+    on_gpu = _on_gpu(cfg, machine)
     device = torch.device("cuda" if on_gpu else "cpu")
     precision = best.precision if cfg.trainer.precision == "auto" else str(cfg.trainer.precision)
     half, channels = "16" in precision, inputs(cfg, data.source)
@@ -87,7 +139,7 @@ def _filling_memory(
     voxels = sum(int(np.prod(entry.shape)) for entry in data.entries("train"))
     patch, batch = fit_sizes(
         lambda patch: estimate(net, channels, patch, half),
-        free_bytes(queue.max_bytes, device) / (1 if on_gpu else processes),
+        free_bytes(queue.max_bytes, device),
         shape,
         int(DATASET_SHARE * voxels),
         None if "patch_size" in free else list(queue.patch_size),
@@ -102,7 +154,7 @@ def _filling_memory(
 def _place_augmentation(cfg: DictConfig, machine: Machine, data: BratsDataModule) -> None:
     """Decide where patches are augmented, and tell the transforms."""
     if isinstance(data.transform, Chain) and "device" in cfg.augmentation:
-        cuda = bool(machine.gpus) and cfg.trainer.accelerator in ("auto", "gpu", "cuda")
+        cuda = _on_gpu(cfg, machine)
         on_device = works_on_device(data.transform, cuda, cfg.queue.margin)
         data.transform.device = cfg.augmentation.device = on_device
 

@@ -9,13 +9,16 @@ import platform
 import shlex
 import subprocess
 import sys
-from datetime import datetime
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
 from lightning_brats import __version__, ranks
+from lightning_brats.continuing import same
 from lightning_brats.data.audit import check_writable
 from lightning_brats.errors import ConfigError
 from lightning_brats.machine import Machine
@@ -28,7 +31,15 @@ _announced: set[str] = set()
 """Folders that this process chose: the next run in it (`--multirun`, a notebook) chooses anew."""
 
 LAST = Path("checkpoints") / "last.ckpt"
-FREE_KEYS = ("resume", "runs", "tracking", "trainer.devices", "trainer.strategy", "queue.workers")
+FREE_KEYS = (
+    "resume",
+    "resolved",
+    "runs",
+    "tracking",
+    "trainer.devices",
+    "trainer.strategy",
+    "queue.workers",
+)
 """Settings that may differ between a run and its continuation."""
 
 PACKAGES = ("torch", "pytorch-lightning", "torchio", "monai", "hydra-core", "numpy", "nibabel")
@@ -57,9 +68,41 @@ def _chosen_folder(cfg: DictConfig) -> tuple[str, bool]:
     if found is not None:
         _check_same(cfg, found)
         return str(found.resolve()), True
+    return str(new_folder(parent)), False
+
+
+def new_folder(parent: Path) -> Path:
+    """A new `<parent>/<date-time>/`; of two runs in one second the later gets the next one.
+
+    Raises:
+        DataError: It cannot be written to.
+    """
+    parent = parent.resolve()
     check_writable(parent)
-    folder = parent / datetime.now().strftime("%Y-%m-%d_%H-%M-%S")
-    return str(folder.resolve()), False
+    began = datetime.now()
+    while True:
+        folder = parent / began.strftime("%Y-%m-%d_%H-%M-%S")
+        try:
+            folder.mkdir()
+            return folder
+        except FileExistsError:
+            began += timedelta(seconds=1)
+
+
+@contextmanager
+def removed_if_unused(folder: Path) -> Iterator[None]:
+    """Leave no empty folder behind where a run fails before it starts.
+
+    Args:
+        folder: Of the run; one that was given from outside stays.
+    """
+    try:
+        yield
+    except BaseException:
+        if str(folder) in _announced:
+            with suppress(OSError):  # what is in it says why, or another process has removed it
+                folder.rmdir()
+        raise
 
 
 def describe_environment(machine: Machine, seed: int) -> dict[str, Any]:
@@ -120,7 +163,7 @@ def _check_same(cfg: DictConfig, folder: Path) -> None:
     names = sorted(
         key
         for key in before.keys() | now.keys()
-        if now.get(key) not in (before.get(key), "auto")
+        if not same(now.get(key), before.get(key))
         and not any(key == free or key.startswith(f"{free}.") for free in FREE_KEYS)
     )
     if names:

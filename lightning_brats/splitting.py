@@ -90,7 +90,7 @@ def drawn_split(cfg: DictConfig, source: CaseSource) -> Split:
     return _draw(cfg, source.outline())(sizes=source.catalogue.volumes(), twins=_twins(cfg, source))
 
 
-def check_given(cfg: DictConfig, source: CaseSource, split: Split) -> None:
+def check_given(cfg: DictConfig, source: CaseSource, split: Split) -> Split:
     """Refuse a given split that parts near-identical cases.
 
     Args:
@@ -98,10 +98,16 @@ def check_given(cfg: DictConfig, source: CaseSource, split: Split) -> None:
         source: Prepared cases.
         split: The given one.
 
+    Returns:
+        The same split with every case's patient, which its file need not say.
+
     Raises:
         DataError: It does, or see `check_split`.
     """
-    check_split(split, source.outline(), _twins(cfg, source))
+    outline = source.outline()
+    check_split(split, outline, _twins(cfg, source))
+    patients = {case.case: case.patient for case in outline}
+    return replace(split, patients={**split.patients, **patients})
 
 
 def _twins(cfg: DictConfig, source: CaseSource) -> Sequence[Twin]:

@@ -96,9 +96,8 @@ def log_results(
         )
         for view in slices
     ]
-    wide = scores.pivot_table(
-        index=["case", "patient"], columns=["region", "metric"], values="value", dropna=False
-    )
+    wide = scores.pivot(index=["case", "patient"], columns=["region", "metric"], values="value")
+    wide = wide.sort_index().sort_index(axis=1)
     wide.columns = [f"{region}/{metric}" for region, metric in wide.columns]
     table = wandb.Table(dataframe=wide.reset_index())
     experiment.log({CASES: table, OVERLAYS: images})

@@ -1,9 +1,9 @@
 """Starting from trained weights: fine-tuning on other modalities, regions or cohorts.
 
-Weights of the same name and shape are copied. Where the number of modalities or of outputs differs,
-the channels that both networks know by name are copied, and the rest starts fresh: a new modality
-with the mean of the known ones' kernels (as timm does for other numbers of colours), a new region
-with its initialisation.
+Weights of the same name and shape are copied. Where modalities or outputs are others, or in another
+order, the channels that both networks know by name are copied, and the rest starts fresh: a new
+modality with the mean of the known ones' kernels (as timm does for other numbers of colours), a new
+region with its initialisation.
 """
 
 from __future__ import annotations
@@ -19,10 +19,8 @@ import torch
 from torch import Tensor, nn
 
 from lightning_brats.errors import ConfigError
+from lightning_brats.matching import LABELS, Channels, Ends, Matching, ends_by_length, find_ends
 from lightning_brats.task import SegmentationTask
-
-LABELS = tuple(f"label {number}" for number in range(16))
-"""Names of a `labels` head's outputs, which mean the same in every network."""
 
 
 @dataclass
@@ -41,6 +39,27 @@ class WarmStart:
     fresh: list[str] = field(default_factory=list)
     unused: list[str] = field(default_factory=list)
 
+    def note(self, name: str, tensor: Tensor, source: Tensor, matching: Matching) -> None:
+        """Copy what fits of one tensor, and remember how.
+
+        Args:
+            name: Of the tensor.
+            tensor: Is changed.
+            source: What may be copied.
+            matching: Of the channels.
+        """
+        same = source.shape == tensor.shape
+        if same and not matching.concerns(name):
+            tensor.copy_(source)
+            self.used.append(name)
+        elif how := matching.adapt(name, tensor, source):
+            self.adapted.append(f"{name} ({how})")
+        elif same:
+            self.fresh.append(f"{name} (of other channels)")
+        else:
+            shapes = f"{tuple(source.shape)} → {tuple(tensor.shape)}"
+            self.fresh.append(f"{name} (another shape: {shapes})")
+
     def lines(self) -> list[str]:
         """For people: counts, and every name that was not simply copied."""
         lines = [f"{len(self.used)} of {self._total()} tensors as they are"]
@@ -58,14 +77,6 @@ class WarmStart:
         return len(self.used) + len(self.adapted) + len(self.fresh)
 
 
-@dataclass(frozen=True)
-class _Channels:
-    """Names of what goes in and comes out of a network."""
-
-    inputs: tuple[str, ...]
-    outputs: tuple[str, ...]
-
-
 def warm_start(task: SegmentationTask, weights: Path) -> WarmStart:
     """Copy trained weights into a task's network.
 
@@ -74,25 +85,22 @@ def warm_start(task: SegmentationTask, weights: Path) -> WarmStart:
         weights: A checkpoint of this suite, or a state dict of the network saved by `torch.save`.
 
     Raises:
-        ConfigError: The file is missing, unreadable, or shares no tensor with the network.
+        ConfigError: The file is missing, unreadable, or shares no tensor with the network; or its
+            modalities or outputs are others, and it cannot be told which layers count them.
     """
     content = _read(weights)
-    state, theirs = _network(content), _stored_channels(content)
-    own = _Channels(tuple(task.context.get("modalities", ())), _outputs(task.head, task.regions))
+    state, stored = _network(content), _stored_channels(content)
+    own = Channels.of(task.head, task.regions, task.context)
     result = WarmStart()
     target = task.net.state_dict()  # detached views: what is copied into them is in the network
+    sources = _sources(target, state)
+    ends = _ends(task, target, sources, own, stored, weights) if stored else Ends()
+    matching = Matching(own, stored or own, ends)
     for name, tensor in target.items():
-        source = next((state[other] for other in _aliases(name) if other in state), None)
-        if source is None:
-            result.fresh.append(name)
-        elif source.shape == tensor.shape:
-            tensor.copy_(source)
-            result.used.append(name)
-        elif theirs and (how := _adapt(tensor, source, own, theirs)):
-            result.adapted.append(f"{name} ({how})")
+        if name in sources:
+            result.note(name, tensor, sources[name], matching)
         else:
-            shapes = f"{tuple(source.shape)} → {tuple(tensor.shape)}"
-            result.fresh.append(f"{name} (another shape: {shapes})")
+            result.fresh.append(name)
     result.unused.extend(n for n in state if not any(other in target for other in _aliases(n)))
     if not result.used:
         raise ConfigError(
@@ -159,54 +167,55 @@ def _network(content: Mapping[str, Any]) -> dict[str, Tensor]:
     return own or tensors
 
 
+def _sources(target: Mapping[str, Tensor], state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """What there is for each tensor, under whichever of its names."""
+    found = {n: next((other for other in _aliases(n) if other in state), None) for n in target}
+    return {name: state[other] for name, other in found.items() if other is not None}
+
+
 def _aliases(name: str) -> tuple[str, ...]:
     """Names of a tensor: in a network alone, and in the same beside a discriminator."""
     return name, f"generator.{name}", name.removeprefix("generator.")
 
 
-def _stored_channels(content: Mapping[str, Any]) -> _Channels | None:
+def _stored_channels(content: Mapping[str, Any]) -> Channels | None:
     """What a checkpoint of this suite says of its inputs and outputs; a state dict says nothing."""
     recipe = content.get("hyper_parameters")
     if not recipe or "context" not in recipe:
         return None
-    inputs = tuple(recipe["context"].get("modalities", ()))
-    return _Channels(inputs, _outputs(recipe["head"], recipe["regions"]))
+    return Channels.of(recipe["head"], recipe["regions"], recipe["context"])
 
 
-def _outputs(head: str, regions: Sequence[str]) -> tuple[str, ...]:
-    return LABELS if head == "labels" else tuple(regions)
+def _ends(
+    task: SegmentationTask,
+    target: Mapping[str, Tensor],
+    sources: Mapping[str, Tensor],
+    own: Channels,
+    stored: Channels,
+    weights: Path,
+) -> Ends:
+    """Which tensors count channels, where the two networks' are not the same."""
+    resized = any(source.shape != target[name].shape for name, source in sources.items())
+    if not (resized or own.other_inputs(stored) or own.other_outputs(stored)):
+        return Ends()
+    found = find_ends(task.recipe["net"], target, len(own.inputs))
+    if found is not None:
+        return found
+    for what, names, others, differ in (
+        ("modalities", own.inputs, stored.inputs, own.other_inputs(stored)),
+        ("outputs", own.outputs, stored.outputs, own.other_outputs(stored)),
+    ):
+        if differ and (len(names) == len(others) or not resized):
+            raise _unmatched(what, names, others, weights)
+    return ends_by_length(target, sources)
 
 
-def _adapt(tensor: Tensor, source: Tensor, own: _Channels, theirs: _Channels) -> str | None:
-    """Copy the channels known by name; how, or `None` where the shapes do not fit that."""
-    if tensor.ndim != source.ndim:
-        return None
-    differing = [i for i in range(tensor.ndim) if tensor.shape[i] != source.shape[i]]
-    if differing == [1] and _fits(tensor, source, 1, own.inputs, theirs.inputs):
-        known = [
-            (i, theirs.inputs.index(m)) for i, m in enumerate(own.inputs) if m in theirs.inputs
-        ]
-        tensor.copy_(source.mean(1, keepdim=True).expand_as(tensor))
-        for new, old in known:
-            tensor[:, new] = source[:, old]
-        names = ", ".join(own.inputs[new] for new, _ in known) or "none"
-        return f"modalities known: {names}"
-    if differing == [0] and _fits(tensor, source, 0, own.outputs, theirs.outputs):
-        shared = [
-            (own.outputs[i], i, theirs.outputs.index(own.outputs[i]))
-            for i in range(len(tensor))
-            if own.outputs[i] in theirs.outputs[: len(source)]
-        ]
-        for _, new, old in shared:
-            tensor[new] = source[old]
-        return f"outputs known: {', '.join(name for name, _, _ in shared)}" if shared else None
-    return None
-
-
-def _fits(
-    tensor: Tensor, source: Tensor, axis: int, own: Sequence[str], theirs: Sequence[str]
-) -> bool:
-    """Whether an axis counts the named channels, of which a `labels` head may use the first."""
-    if own is LABELS or theirs is LABELS:
-        return own is theirs and axis == 0
-    return tensor.shape[axis] == len(own) and source.shape[axis] == len(theirs)
+def _unmatched(what: str, names: Sequence[str], others: Sequence[str], file: Path) -> ConfigError:
+    told = ["those of a head=labels" if n == LABELS else ", ".join(n) for n in (others, names)]
+    return ConfigError(
+        f"the {what} of the weights are {told[0]}, the network's {told[1]}, and which of its "
+        "layers count them cannot be told",
+        file=file,
+        remedy="use the same ones in the same order (data.modalities, data.regions, head), or a "
+        "network whose config builds it for any in_channels and out_channels",
+    )

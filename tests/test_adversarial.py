@@ -20,6 +20,7 @@ import torch
 import torch.nn.functional as F
 from monai.networks.nets import DynUNet
 from omegaconf import DictConfig
+from pytorch_lightning.callbacks import Timer
 from pytorch_lightning.plugins.precision import MixedPrecision
 from test_commands import call
 from test_distributed import DDP
@@ -160,6 +161,22 @@ def test_steps_of_both_networks_by_hand(clip: float, scaled: bool, tmp_path: Pat
         torch.testing.assert_close(other, value, msg=name, rtol=1e-4, atol=1e-5)
     start = made().gan.state_dict()
     assert all(not torch.equal(start[n], p) for n, p in task.gan.named_parameters() if p.ndim > 1)
+
+
+def test_the_warm_up_follows_the_clock_where_that_ends_the_training(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[float] = []
+    original = Adversary.weight_at
+
+    def weight_at(adversary: Adversary, progress: float) -> float:
+        seen.append(progress)
+        return original(adversary, progress)
+
+    monkeypatch.setattr(Adversary, "weight_at", weight_at)
+    monkeypatch.setattr(Timer, "time_elapsed", lambda timer, stage="train": 30.0)
+    fit(made(), tmp_path, batches(4), max_time="00:00:02:00")
+    assert seen == pytest.approx([0.25, 0.25, 0.5, 0.75])  # a quarter of the time is spent
 
 
 def test_what_overflows_in_fp16_is_left_out_of_both(tmp_path: Path) -> None:

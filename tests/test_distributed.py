@@ -114,3 +114,10 @@ def test_a_killed_run_goes_on_to_the_same_weights(phantom: Path, tmp_path: Path)
     assert done.returncode == 0, done.stderr
     first, second = weights(whole), weights(run_of(folder))
     assert all(torch.equal(first[name], second[name]) for name in first)
+
+
+@pytest.mark.slow
+def test_two_ranks_leave_an_output_of_weight_0_out(phantom: Path, tmp_path: Path) -> None:
+    options = (f"data.root={phantom}", "trainer.deep_supervision=[1,0]")
+    run = finished(tmp_path / "two", *options, *DDP)
+    assert pd.read_csv(run / "metrics.csv")["step"].tolist() == [2, 4]

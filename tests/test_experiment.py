@@ -4,6 +4,7 @@ import csv
 import json
 import os
 import signal
+from datetime import datetime
 from pathlib import Path
 
 import nibabel as nib
@@ -12,7 +13,7 @@ import pandas as pd
 import pytest
 import pytorch_lightning as pl
 import torch
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from lightning_brats import assembly, experiment, runs
 from lightning_brats.callbacks import InterruptedRunError
@@ -117,6 +118,7 @@ def test_a_stopped_run_goes_on_to_the_same_weights(
     monkeypatch.setattr(assembly, "build_trainer", interrupted)
     with pytest.raises(InterruptedRunError, match="resume=auto"):
         experiment.run(configure(tmp_path / "stopped", *options))
+    assert list((tmp_path / "stopped").rglob("best.ckpt"))  # the first epoch was validated
     monkeypatch.setattr(assembly, "build_trainer", original)
     resumed = experiment.run(configure(tmp_path / "stopped", *options, "resume=auto"))
     first, second = weights(whole), weights(resumed)
@@ -134,6 +136,57 @@ def test_resuming_with_other_settings_is_refused(phantom: Path, tmp_path: Path) 
     (folder / runs.LAST).write_bytes(b"x")
     with pytest.raises(ConfigError, match=r"optimizer\.lr: 0\.005 → 0\.1"):
         experiment.run(configure(tmp_path, root, "optimizer.lr=0.1", f"resume={folder}"))
+
+
+def test_what_was_left_open_stays_as_it_was(
+    phantom: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever the machine would give today, in lists of the configuration too."""
+    term = "loss.terms=[dice,{name: weighted_ce, foreground: auto}]"
+    names = ("queue.patch_size", "queue.batch_size", "trainer.precision", "trainer.threads")
+    auto = [*(f"{name}=auto" for name in names), "loss=compound", term]
+    options = (f"data.root={phantom}", "trainer.auto_fit=true", *auto)
+    monkeypatch.setattr(torch, "set_num_threads", lambda number: None)
+    folder = experiment.build(configure(tmp_path, *options)).folder
+    (folder / "checkpoints").mkdir()
+    (folder / runs.LAST).write_bytes(b"x")
+    saved = OmegaConf.load(folder / "config.yaml")
+    saved.queue.patch_size, saved.queue.batch_size = [16, 32, 16], 3
+    saved.inference.patch_size, saved.trainer.precision = [32, 32, 16], "64-true"
+    saved.loss.terms[1].foreground = [2.0, 3.0, 5.0]
+    saved.trainer.threads = 77
+    OmegaConf.save(saved, folder / "config.yaml")
+    again = experiment.build(configure(tmp_path, *options, "resume=auto"))
+    assert again.resumed
+    assert again.cfg.queue.patch_size == [16, 32, 16]
+    assert again.cfg.queue.batch_size == again.data.settings.batch_size == 3
+    assert again.cfg.inference.patch_size == [32, 32, 16]
+    assert again.cfg.trainer.precision == "64-true"
+    assert again.cfg.loss.terms[1].foreground == [2.0, 3.0, 5.0]
+    assert again.cfg.trainer.threads != 77
+    other = [option.replace("auto}", "7}") for option in options]
+    with pytest.raises(ConfigError, match=r"loss.terms"):
+        experiment.build(configure(tmp_path, *other, "resume=auto"))
+
+
+def test_a_run_that_had_ended_is_not_trained_on(
+    phantom: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Killed while it segments, after early stopping."""
+    options = (f"data.root={phantom}", "trainer.patience=1", "trainer.max_epochs=8")
+    frozen = ("optimizer.lr=0", "scheduler=constant")
+
+    def killed(*args: object) -> None:
+        raise KeyboardInterrupt
+
+    original = experiment.predict
+    monkeypatch.setattr(experiment, "predict", killed)
+    with pytest.raises(KeyboardInterrupt):
+        experiment.run(configure(tmp_path, *options, *frozen))
+    monkeypatch.setattr(experiment, "predict", original)
+    folder = experiment.run(configure(tmp_path, *options, *frozen, "resume=auto"))
+    assert len(pd.read_csv(folder / "metrics.csv")) == 2
+    assert (folder / "report.html").exists()
 
 
 def test_resume_auto_starts_anew_where_nothing_stopped(phantom: Path, tmp_path: Path) -> None:
@@ -191,6 +244,8 @@ def test_postoperative_data_have_a_cavity(tmp_path: Path) -> None:
         (["resume=/no/such/run"], "/no/such/run"),
         (["preprocess.normalisation=zscor"], "zscore or minmax"),
         (["split.test=0"], "no test cases"),
+        (["split.validation=0", "trainer.patience=2"], "patience=2 counts validations"),
+        (["trainer.auto_fit=true", "trainer.devices=2"], "with 2 processes"),
     ],
 )
 def test_bad_input_is_named_before_training(
@@ -260,3 +315,49 @@ def test_two_runs_in_one_process_have_folders_of_their_own(phantom: Path, tmp_pa
     second = experiment.build(cfg)  # the first run's folder is still announced to ranks
     assert (first.folder.parent.name, second.folder.parent.name) == ("a", "b")
     assert not second.resumed
+
+
+def test_runs_of_one_second_have_folders_of_their_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Still(datetime):
+        @classmethod
+        def now(cls, tz: object = None) -> datetime:
+            return datetime(2026, 1, 2, 3, 4, 59)
+
+    monkeypatch.setattr(runs, "datetime", Still)
+    found = [runs.run_folder(configure(tmp_path, "name=a")) for _ in range(2)]
+    assert [resumed for _, resumed in found] == [False, False]
+    assert [folder.name for folder, _ in found] == ["2026-01-02_03-04-59", "2026-01-02_03-05-00"]
+    assert all(folder.is_dir() for folder, _ in found)
+
+
+def test_a_folder_given_from_outside_stays(
+    phantom: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cfg = configure(tmp_path, f"data.root={phantom}", "split.test=0")
+    given = tmp_path / "given"
+    given.mkdir()
+    monkeypatch.setenv(runs.RUN_VARIABLE, str(given))
+    with pytest.raises(ConfigError, match="no test cases"):
+        experiment.build(cfg)
+    assert given.is_dir()
+
+
+def test_a_run_limited_in_steps_goes_on_after_an_epoch(
+    phantom: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    limits = ("trainer.max_epochs=100", "trainer.max_steps=10", "trainer.ema=0.9")
+    options = (f"data.root={phantom}", *limits)
+    whole = experiment.build(configure(tmp_path / "whole", *options))
+    experiment.fit(whole)
+    stopped = experiment.build(configure(tmp_path / "stopped", *options))
+    stopped.trainer.callbacks.insert(0, InterruptAt(3))  # the last of an epoch's four
+    with pytest.raises(InterruptedRunError):
+        experiment.fit(stopped)
+    resumed = experiment.build(configure(tmp_path / "stopped", *options, "resume=auto"))
+    experiment.fit(resumed)
+    tables = [pd.read_csv(one.folder / "metrics.csv") for one in (whole, resumed)]
+    assert tables[0]["step"].tolist() == tables[1]["step"].tolist() == [4, 8, 10]
+    first, second = weights(whole.folder), weights(resumed.folder)
+    assert all(torch.equal(first[name], second[name]) for name in first)

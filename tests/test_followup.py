@@ -25,6 +25,7 @@ from lightning_brats.followup.diameters import bidimensional_product
 from lightning_brats.followup.growth import change
 from lightning_brats.followup.writing import sentence
 from lightning_brats.labels import ET, NETC, SCHEMES, SNFH
+from lightning_brats.postprocess import DropSmall, Postprocess
 
 sys.path.append(str(Path(__file__).parent / "data" / "raw"))
 from made_scans import grid, labels, motion, sample, size
@@ -271,3 +272,21 @@ def test_a_network_segments_the_time_points(tmp_path: Path) -> None:
     call(tmp_path / "again", input=named, masks=masks)
     again = pd.read_csv(tmp_path / "again" / "volumes.csv").set_index(["point", "region"])["ml"]
     assert again.equals(volumes)
+
+
+def test_post_processing_tuned_for_an_ensemble_is_used(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = write_brats(tmp_path / "data", 2)
+    path = checkpoint(tmp_path / "m" / "a.ckpt", 1)
+    asked = []
+
+    def tuned(where: object) -> Postprocess:
+        asked.append(where)
+        return Postprocess([DropSmall(minimum=10**6)])  # nothing is left
+
+    monkeypatch.setattr("lightning_brats.followup.command.ensemble_postprocess", tuned)
+    folders = sorted(p for p in data.iterdir() if p.is_dir())
+    call(tmp_path / "out", input=f"[{folders[0]},{folders[1]}]", checkpoint=path)
+    assert asked == [str(path)]
+    assert (pd.read_csv(tmp_path / "out" / "volumes.csv")["ml"] == 0).all()

@@ -32,6 +32,7 @@ LAYERS = {
     "landmarks": 3,
     "preparation": 3,
     "splitting": 3,
+    "matching": 3,
     "task": 3,
     "adversarial": 3,
     "callbacks": 4,

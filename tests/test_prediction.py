@@ -421,3 +421,23 @@ def test_pictures_beside_the_masks(models: dict[str, Path], data: Path, tmp_path
         assert len(picture) > 50_000
     drawn = sorted(path.stem for path in (tmp_path / "figures").iterdir())
     assert drawn == sorted(masks)
+
+
+def test_what_is_no_checkpoint_says_so(tmp_path: Path) -> None:
+    path = tmp_path / "notes.ckpt"
+    path.write_text("no checkpoint of anybody")
+    with pytest.raises(ConfigError, match="not a checkpoint"):
+        load_task(path)
+    torch.save({"state_dict": {}}, path)
+    with pytest.raises(ConfigError, match="not a checkpoint"):
+        load_task(path)
+
+
+def test_nothing_but_networks_is_built_from_a_checkpoint(tmp_path: Path) -> None:
+    path = checkpoint(tmp_path / "a.ckpt")
+    content = torch.load(path, weights_only=True)
+    content["hyper_parameters"]["net"] = {"_target_": "os.mkdir", "path": str(tmp_path / "made")}
+    torch.save(content, path)
+    with pytest.raises(ConfigError, match=r"asks for os\.mkdir"):
+        load_task(path)
+    assert not (tmp_path / "made").exists()

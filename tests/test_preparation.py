@@ -24,8 +24,9 @@ from lightning_brats.data.cache import CachedCase
 from lightning_brats.data.datamodule import BratsDataModule
 from lightning_brats.data.phantom import write_phantom
 from lightning_brats.data.preprocess import Preprocess
-from lightning_brats.data.splits import Split
+from lightning_brats.data.splits import Split, make_split
 from lightning_brats.errors import ConfigError, DataError
+from lightning_brats.labels import SCHEMES
 
 ROOT = Path(__file__).parent.parent
 
@@ -181,6 +182,61 @@ def test_near_identical_cases_stay_on_one_side(tmp_path: Path) -> None:
     cfg.split.duplicates = "part"
     with pytest.raises(ConfigError, match="join or ignore"):
         splitting.check_given(cfg, source, parted)
+
+
+def write_cut_tumours(root: Path) -> None:
+    """Twelve tumours of 12 + 2·i voxels, of which the lower half of the volume holds 12 - i."""
+    for number in range(12):
+        case = write_case(root, f"BraTS2021_{number:05d}", seed=number)
+        assert case.mask is not None
+        mask = np.zeros((24, 28, 20), np.uint8)
+        mask[8, 8 : 20 - number, 6] = 2
+        mask[8:11, 8 : 8 + number, 12] = 2
+        image = nib.load(case.mask)
+        nib.save(nib.Nifti1Image(case.scheme.encode(mask), image.affine), case.mask)
+
+
+def test_what_is_cut_off_or_resampled_draws_no_other_patients(tmp_path: Path) -> None:
+    write_cut_tumours(tmp_path / "data")
+    drawn, by_voxels = {}, {}
+    for steps in ("margin=0", "crop=[[0,24],[0,28],[0,10]]", "spacing=4.0"):
+        cfg = configure(
+            "run",
+            f"data.root={tmp_path / 'data'}",
+            f"preprocess.{steps}",
+            "split.duplicates=ignore",
+        )
+        source = preparation.find_source(cfg)
+        source = preparation.prepare_source(cfg, source, workers=1)
+        assert source.catalogue is not None
+        drawn[steps] = splitting.drawn_split(cfg, source)
+        metas = [entry.meta for entry in source.catalogue.entries]
+        left = {meta["case"]: float(sum(meta["voxels"])) for meta in metas}
+        by_voxels[steps] = make_split(source.outline(), sizes=left)
+    whole, cut, coarse = drawn.values()
+    assert whole == cut == coarse == by_voxels["margin=0"]
+    assert by_voxels["crop=[[0,24],[0,28],[0,10]]"] != whole
+
+
+def test_a_given_split_of_plain_lists_learns_its_patients(tmp_path: Path) -> None:
+    """Without them another run could be trained on other time points of a test patient."""
+    names = [f"BraTS-GLI-{n:05d}-10{t}" for n, t in ((0, 0), (0, 1), (1, 0), (2, 0))]
+    for number, name in enumerate(names):
+        write_case(tmp_path / "data", name, seed=number, scheme=SCHEMES["brats2024"])
+    lists = {"train": names[:2], "validation": names[2:3], "test": names[3:]}
+    (tmp_path / "lists.json").write_text(json.dumps(lists))
+    options = f"data.root={tmp_path / 'data'}", f"split.file={tmp_path / 'lists.json'}"
+    cfg = configure("run", *options, "split.duplicates=ignore")
+    given = splitting.given_split(cfg, tmp_path, resumed=False)
+    assert given is not None
+    assert given.patients == {}
+    source = preparation.prepare_source(cfg, preparation.find_source(cfg), given, workers=1)
+    split = splitting.check_given(cfg, source, given)
+    assert split == given
+    split.save(tmp_path / "split.json")
+    stored = json.loads((tmp_path / "split.json").read_text())
+    assert stored["train"] == {"BraTS-GLI-00000": names[:2]}
+    assert stored["test"] == {"BraTS-GLI-00002": names[3:]}
 
 
 def command(*arguments: str) -> list[str]:

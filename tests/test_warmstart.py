@@ -5,7 +5,10 @@ import torch
 
 from lightning_brats import SegmentationTask, UNet
 from lightning_brats.errors import ConfigError
-from lightning_brats.warmstart import freeze, warm_start
+from lightning_brats.matching import find_ends
+from lightning_brats.models import FCNN
+from lightning_brats.parts import build
+from lightning_brats.warmstart import WarmStart, freeze, warm_start
 
 
 def task(
@@ -66,6 +69,170 @@ def test_regions_are_found_by_name(tmp_path: Path) -> None:
         torch.testing.assert_close(new[1], start[1])
     assert changed
     assert all("outputs known: ET" in text for text in result.adapted)
+
+
+def started(
+    own: SegmentationTask, source: SegmentationTask, folder: Path
+) -> tuple[list[float], WarmStart]:
+    """A kernel's weight of each input, that of input i having been i + 1, and all that was said."""
+    with torch.no_grad():
+        for number in range(first_conv(source.net).shape[1]):
+            first_conv(source.net)[:, number] = number + 1
+    result = warm_start(own, saved(source, folder / "a.ckpt"))
+    return first_conv(own.net)[0, :, 0, 0, 0].tolist(), result
+
+
+@pytest.mark.parametrize(
+    ("modalities", "expected"),
+    [
+        (["t1c", "t2f", "t1n"], [1, 2, 3]),
+        (["t2f", "t1c", "t1n"], [2, 1, 3]),
+        (["t1n", "t1c", "t2f"], [3, 1, 2]),
+        (["t2f", "adc", "t1n"], [2, 2, 3]),  # 2 is also the mean, which a new one starts with
+        (["x", "y", "z"], [2, 2, 2]),
+    ],
+)
+def test_as_many_modalities_are_matched_by_name_as_well(
+    tmp_path: Path, modalities: list[str], expected: list[int]
+) -> None:
+    source, own = task(["t1c", "t2f", "t1n"], ["WT"]), task(modalities, ["WT"])
+    found, result = started(own, source, tmp_path)
+    assert found == expected
+    known = [name for name in modalities if name in ("t1c", "t2f", "t1n")]
+    said = f"(modalities known: {', '.join(known) or 'none'})"
+    same = expected == [1, 2, 3]
+    assert [line.endswith(said) for line in result.adapted] == ([] if same else [True])
+    assert not result.fresh
+
+
+def test_another_order_of_modalities_changes_nothing_but_the_order(tmp_path: Path) -> None:
+    """Feature maps as many as the modalities stay what they are."""
+    source, own = (task(names, ["WT"], widths=[2, 2]) for names in (["t1c", "t2f"], ["t2f", "t1c"]))
+    warm_start(own, saved(source, tmp_path / "a.ckpt"))
+    image = torch.randn(1, 2, 8, 8, 8)
+    torch.testing.assert_close(own(image), source(image.flip(1)))
+
+
+def test_slices_follow_their_modality(tmp_path: Path) -> None:
+    def flat(modalities: list[str]) -> SegmentationTask:
+        unet = UNet(6, 1, widths=[4, 8], spatial_dims=2)
+        return SegmentationTask(unet, regions=["WT"], context={"modalities": modalities})
+
+    source, own = flat(["t1c", "t2f"]), flat(["t2f", "t1c"])
+    kernels = [next(p for p in one.net.parameters() if p.ndim == 4) for one in (source, own)]
+    with torch.no_grad():
+        kernels[0][:] = torch.arange(6.0)[:, None, None]
+    warm_start(own, saved(source, tmp_path / "a.ckpt"))
+    assert kernels[1][0, :, 0, 0].tolist() == [3, 4, 5, 0, 1, 2]
+
+
+def test_as_many_regions_are_matched_by_name_as_well(tmp_path: Path) -> None:
+    source, own = task(["t1c"], ["WT", "TC", "ET"]), task(["t1c"], ["ET", "RC", "WT"])
+    before = {name: value.clone() for name, value in own.net.state_dict().items()}
+    result = warm_start(own, saved(source, tmp_path / "a.ckpt"))
+    old, new = source.net.state_dict(), own.net.state_dict()
+    ends = [name for name in new if new[name].shape[0] == 3]
+    assert len(ends) == 2  # kernel and bias of the one last layer
+    for name in ends:
+        torch.testing.assert_close(new[name][0], old[name][2])
+        torch.testing.assert_close(new[name][1], before[name][1])
+        torch.testing.assert_close(new[name][2], old[name][0])
+    assert sorted(result.adapted) == sorted(f"{name} (outputs known: ET, WT)" for name in ends)
+
+
+def test_labels_are_no_regions(tmp_path: Path) -> None:
+    regions = ["WT", "TC", "ET", "RC"]
+    source, own = task(["t1c"], ["WT"], head="labels"), task(["t1c"], regions)
+    before = {name: value.clone() for name, value in own.net.state_dict().items()}
+    result = warm_start(own, saved(source, tmp_path / "a.ckpt"))
+    assert result.fresh
+    for line in result.fresh:
+        assert line.endswith(" (of other channels)")
+        name = line.partition(" ")[0]
+        torch.testing.assert_close(own.net.state_dict()[name], before[name])
+    same = task(["t1c"], ["TC"], head="labels")
+    assert not warm_start(same, tmp_path / "a.ckpt").fresh
+
+
+def test_a_last_layer_that_goes_up_counts_its_outputs_elsewhere(tmp_path: Path) -> None:
+    """Its kernels are (features, outputs, …), and outputs here as many as modalities."""
+
+    def small(modalities: list[str], regions: list[str]) -> SegmentationTask:
+        net = FCNN(len(modalities), len(regions), width=4)
+        return SegmentationTask(net, regions=regions, context={"modalities": modalities})
+
+    source = small(["t1n", "t1c", "t2f"], ["WT", "TC", "ET"])
+    own = small(["t2f", "t1n"], ["ET", "WT"])
+    result = warm_start(own, saved(source, tmp_path / "a.ckpt"))
+    assert not result.fresh
+    old, new = source.net.state_dict(), own.net.state_dict()
+    for name in new:
+        if name.startswith("decoder"):
+            axis = min(new[name].ndim - 1, 1)
+            torch.testing.assert_close(
+                new[name], old[name].index_select(axis, torch.tensor([2, 0]))
+            )
+    torch.testing.assert_close(first_conv(own.net), first_conv(source.net)[:, [2, 0]])
+
+
+def test_a_network_that_only_takes_some_numbers_of_modalities() -> None:
+    config = {"_target_": "monai.networks.nets.VNet", "in_channels": 4, "out_channels": 3}
+    ends = find_ends(config, build(config).state_dict(), 4)
+    assert ends is not None
+    assert ends.inputs == {"in_tr.conv_block.conv.weight": (1,)}
+    assert ends.outputs["out_tr.conv_block.conv.weight"] == (0,)
+    assert ends.outputs["out_tr.conv2.weight"] == (0, 1)
+
+
+def test_outputs_are_followed_through_the_last_layers(tmp_path: Path) -> None:
+    """MONAI's U-Net ends with a convolution of its outputs to its outputs."""
+    net = {
+        "_target_": "monai.networks.nets.UNet",
+        "spatial_dims": 3,
+        "in_channels": 1,
+        "out_channels": 2,
+        "channels": [4, 8],
+        "strides": [2],
+        "num_res_units": 1,
+    }
+    source, own = (
+        SegmentationTask(net, regions=names, context={"modalities": ["t1c"]}).eval()
+        for names in (["WT", "TC"], ["TC", "WT"])
+    )
+    assert not warm_start(own, saved(source, tmp_path / "a.ckpt")).fresh
+    image = torch.randn(1, 1, 8, 8, 8)
+    torch.testing.assert_close(own(image), source(image).flip(1))
+
+
+def test_where_the_layers_cannot_be_told_nothing_is_guessed(tmp_path: Path) -> None:
+    weights = saved(task(["t1c", "t2f"], ["WT", "TC"]), tmp_path / "a.ckpt")
+
+    def closed(modalities: list[str], regions: list[str]) -> SegmentationTask:
+        found = task(modalities, regions)
+        found.recipe["net"] = None  # somebody's network, given built
+        return found
+
+    for own, told in (
+        (
+            closed(["t2f", "t1c"], ["WT", "TC"]),
+            r"modalities .* are t1c, t2f, the network's t2f, t1c",
+        ),
+        (closed(["t1c", "t2f"], ["TC", "WT"]), "outputs of the weights are WT, TC, "),
+    ):
+        with pytest.raises(ConfigError, match=told):
+            warm_start(own, weights)
+    more = closed(["t2f", "t1c", "adc"], ["WT", "TC"])
+    assert "modalities known: t2f, t1c" in "; ".join(warm_start(more, weights).adapted)
+
+
+def test_looking_for_the_ends_moves_no_random_numbers(tmp_path: Path) -> None:
+    weights = saved(task(["t1c", "t2f"], ["WT"]), tmp_path / "a.ckpt")
+    own = task(["t2f", "t1c"], ["WT"])
+    torch.manual_seed(5)
+    expected = torch.rand(3)
+    torch.manual_seed(5)
+    warm_start(own, weights)
+    assert torch.equal(torch.rand(3), expected)
 
 
 def test_another_model_is_refused(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import lzma
 import stat
 import zlib
 from pathlib import Path, PurePosixPath, PureWindowsPath
@@ -16,7 +17,16 @@ WANTED = (".json", ".csv")
 CHUNK = 1 << 20
 ENCRYPTED = 1
 """Bit of a member's flags."""
-BROKEN = (BadZipFile, LargeZipFile, zlib.error, EOFError, NotImplementedError, OSError)
+BROKEN = (
+    BadZipFile,
+    LargeZipFile,
+    zlib.error,
+    lzma.LZMAError,
+    EOFError,
+    NotImplementedError,
+    OSError,
+    ValueError,
+)
 
 
 def unpack(archive: Path, folder: Path, most_bytes: int) -> list[Path]:
@@ -62,9 +72,9 @@ def safe_parts(name: str) -> tuple[str, ...]:
             f"the name {shown(name)} leads out of the archive or folder",
             remedy="pack the case's folder itself, with relative names",
         )
-    if any(not part.isprintable() or len(part) > 200 for part in parts):
+    if any(not part.isprintable() or len(part.encode(errors="replace")) > 200 for part in parts):
         raise DataError(
-            f"the name {shown(name)} has control characters or more than 200 letters",
+            f"the name {shown(name)} has control characters or is longer than 200 bytes",
             remedy="rename the file",
         )
     return parts

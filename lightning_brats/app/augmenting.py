@@ -24,6 +24,7 @@ LONGEST = 96
 """Voxels along the longest axis of what is shown: motion takes seconds on a whole volume."""
 
 _drawing = threading.Lock()  # the generator is one for all sessions
+_composing = threading.Lock()  # and so is Hydra's configuration
 
 
 @dataclass(frozen=True)
@@ -83,20 +84,15 @@ class Sample:
     spacing: tuple[float, float, float] = (1.0, 1.0, 1.0)
 
     @classmethod
-    def read(cls, case: Case, labels: np.ndarray | None = None) -> Sample:
-        """A case as BraTS' networks see it, every n-th voxel of it.
-
-        Args:
-            case: Its files.
-            labels: (X, Y, Z) on their grid, instead of the reference.
+    def read(cls, case: Case) -> Sample:
+        """A case as BraTS' networks see it, every n-th voxel of it, on its mask's grid.
 
         Raises:
             DataError: A file cannot be used.
         """
         volume = read_native(case)
-        mask = volume.mask if labels is None else labels
-        empty = np.zeros(volume.brain.shape, np.uint8)
-        prepared = Preprocess()(case, replace(volume, mask=empty if mask is None else mask))
+        mask = np.zeros(volume.brain.shape, np.uint8) if volume.mask is None else volume.mask
+        prepared = Preprocess()(case, replace(volume, mask=mask))
         assert prepared.mask is not None
         labels, modalities = prepared.mask, list(case.images)
         step = max(1, -(-max(labels.shape) // LONGEST))
@@ -223,7 +219,9 @@ def preset(name: str) -> tio.Transform | None:
     from lightning_brats.experiment import configure
     from lightning_brats.parts import build
 
-    return build(configure(f"augmentation={name}", "augmentation.device=false").augmentation)
+    with _composing:
+        cfg = configure(f"augmentation={name}", "augmentation.device=false")
+    return build(cfg.augmentation)
 
 
 def apply(sample: Sample, transform: tio.Transform | None, seed: int) -> Sample:

@@ -8,6 +8,7 @@ from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 
+from hydra.core.global_hydra import GlobalHydra
 from omegaconf import DictConfig
 
 from lightning_brats.app.settings import Settings
@@ -41,6 +42,7 @@ def serve(cfg: DictConfig) -> None:
         )
     from streamlit.web import cli
 
+    GlobalHydra.instance().clear()  # the page composes configurations of its own
     import_module("lightning_brats.app.services")  # once now, instead of at the first visit
     arguments = ["run", str(PAGE), *_flags(cfg), "--", chosen.to_argument()]
     cli.main(arguments, standalone_mode=False)

@@ -12,7 +12,8 @@ import numpy as np
 from lightning_brats.app.layers import Crop, Layers, image_layers, mask_layers
 from lightning_brats.app.segmenting import Result, nested
 from lightning_brats.data.nifti import read_nifti
-from lightning_brats.data.reading import read_mask, read_native
+from lightning_brats.data.reading import read_native
+from lightning_brats.errors import DataError
 from lightning_brats.figures.planes import to_ras, widest_slices
 from lightning_brats.figures.style import AGREEMENT, FALSE, MISSED, REGION_COLOURS
 from lightning_brats.labels import REGION_NAMES, REGIONS, TISSUES
@@ -46,9 +47,10 @@ def draw(result: Result, prefix: str = "a") -> Drawn:
     Raises:
         DataError: A file cannot be read.
     """
-    volume = read_native(replace(result.case, mask=None))
-    labels = {SEGMENTATION: result.labels()[0]}
-    reference = _reference(result, volume.brain.shape)
+    volume = read_native(result.segmented)
+    assert volume.mask is not None
+    labels = {SEGMENTATION: volume.mask}
+    reference = _reference(result)
     if reference is not None:
         labels[REFERENCE] = reference
     maps = {name: read_nifti(path)[0] for name, path in result.maps.items()}
@@ -101,9 +103,9 @@ def specify(name: str, panels: dict[str, Drawn], regions: tuple[str, ...]) -> di
     }
 
 
-def _reference(result: Result, shape: tuple[int, ...]) -> np.ndarray | None:
-    """The reference, where it lies on the grid of the scans."""
-    if result.case.mask is None:
+def _reference(result: Result) -> np.ndarray | None:
+    """The reference, where it can be used: what is wrong with it is said where it is scored."""
+    try:
+        return result.reference()
+    except DataError:
         return None
-    labels, _ = read_mask(result.case.mask, result.case.scheme, result.case.case)
-    return labels if labels.shape == shape else None

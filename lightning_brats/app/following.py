@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from lightning_brats.app.intake import MASK, Given, adopt, coding_of, roles
+from lightning_brats.app.intake import MASK, Given, Scan, adopt, coding_of, roles
 from lightning_brats.app.jobs import Job
 from lightning_brats.app.pictures import png
 from lightning_brats.app.segmenting import segment
@@ -20,7 +20,7 @@ from lightning_brats.followup import follow_up
 from lightning_brats.followup.pictures import change_figure, volume_figure
 from lightning_brats.followup.points import time_point
 from lightning_brats.followup.writing import sentence
-from lightning_brats.labels import REGION_NAMES, SCHEMES
+from lightning_brats.labels import REGION_NAMES, SCHEMES, LabelScheme
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,11 @@ class Followed:
 
 
 def follow(
-    job: Job, visits: Sequence[Visit], chosen: tuple[Trained, ...], folder: Path
+    job: Job,
+    visits: Sequence[Visit],
+    chosen: tuple[Trained, ...],
+    folder: Path,
+    coding: LabelScheme | None = None,
 ) -> Followed:
     """Compare examinations, in the order given.
 
@@ -70,6 +74,7 @@ def follow(
         visits: Two or more.
         chosen: Networks that make the masks; none takes the masks that were given.
         folder: Where files go; exists.
+        coding: Of masks whose layout tells none; by default what all of them together look like.
 
     Raises:
         BratsError: An examination cannot be used.
@@ -79,10 +84,9 @@ def follow(
         job.part = (number, len(visits))
         place = folder / f"visit_{number}"
         place.mkdir(parents=True, exist_ok=True)
-        case = _clean(visit.given, place)
+        case = _clean(visit.given, coding or proposed_coding(visits), place)
         if chosen:
-            result = segment(job, chosen, case, False, place)
-            case = replace(result.case, mask=result.mask)
+            case = segment(job, chosen, case, False, place).segmented
         elif case.mask is None:
             raise DataError(
                 f"examination {number + 1} has no mask", remedy="let a network make the masks"
@@ -101,9 +105,25 @@ def follow(
     )
 
 
-def _clean(given: Given, folder: Path) -> Case:
-    chosen = {role: s for role, s in zip(roles(given.scans), given.scans, strict=True) if role}
-    scheme = given.scheme
-    if scheme is None:
-        scheme = coding_of(chosen[MASK]) if MASK in chosen else SCHEMES["brats2023"]
-    return adopt(chosen, scheme, folder)
+def proposed_coding(visits: Sequence[Visit]) -> LabelScheme:
+    """The coding of masks that come without one: by the values of all of a patient's masks.
+
+    One alone may lack the label that tells, such as the enhancing tumour of a later visit.
+
+    Raises:
+        DataError: A mask cannot be read.
+    """
+    masks = [
+        _chosen(visit.given)[MASK]
+        for visit in visits
+        if visit.has_mask and visit.given.scheme is None
+    ]
+    return coding_of(*masks) if masks else SCHEMES["brats2023"]
+
+
+def _chosen(given: Given) -> dict[str, Scan]:
+    return {role: s for role, s in zip(roles(given.scans), given.scans, strict=True) if role}
+
+
+def _clean(given: Given, unknown: LabelScheme, folder: Path) -> Case:
+    return adopt(_chosen(given), given.scheme or unknown, folder)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
@@ -25,7 +26,16 @@ NAME = "case"
 """Of every case: no name that was given goes into an output."""
 STACKED = ("t2f", "t1n", "t1c", "t2w")
 """Channels of the one public data set with 4-D files, the Decathlon's."""
-MISLEADING = (BratsError, ValueError, TypeError, AttributeError, KeyError, RecursionError, OSError)
+MISLEADING = (
+    BratsError,
+    ValueError,
+    TypeError,
+    AttributeError,
+    KeyError,
+    RecursionError,
+    OSError,
+    csv.Error,
+)
 """What a damaged description of a data set raises; the names of the files are then looked at."""
 
 
@@ -83,8 +93,10 @@ def recognise(folder: Path) -> list[Given]:
         )
     cases, scheme = _indexed(folder)
     if len(cases) > 1:
-        found = [(case, case.scheme if scheme is None else scheme) for case in cases]
-        return [Given(case.case, tuple(_scans_of(case)), coding) for case, coding in found]
+        return [
+            Given(case.case, tuple(_scans_of(case)), case.scheme if scheme is None else None)
+            for case in cases
+        ]
     known = list(_scans_of(cases[0])) if cases else []
     others = [path for path in files if path not in {scan.path for scan in known}]
     scans = [*known, *chain.from_iterable(_guessed(path, known) for path in others)]
@@ -132,13 +144,15 @@ def adopt(chosen: Mapping[str, Scan], scheme: LabelScheme, folder: Path) -> Case
     return Case(NAME, NAME, images, scheme, mask=mask)
 
 
-def coding_of(scan: Scan) -> LabelScheme:
-    """The release whose coding a mask of unknown origin most likely has, by its values.
+def coding_of(*scans: Scan) -> LabelScheme:
+    """The release whose coding masks of unknown origin most likely have, by all their values.
 
     Raises:
-        DataError: The file cannot be read.
+        DataError: A file cannot be read.
     """
-    values = set(np.unique(_channel(read_volume(scan.path)[0], scan)).tolist())
+    values = set()
+    for scan in scans:
+        values |= set(np.unique(_channel(read_volume(scan.path)[0], scan)).tolist())
     if 4 in values:
         return SCHEMES["brats2024" if 3 in values else "brats2018"]
     return SCHEMES["brats2023"]

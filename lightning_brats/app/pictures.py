@@ -67,8 +67,8 @@ def slices(result: Result, modality: str, shares: tuple[float, float, float]) ->
 
 def scene_of(result: Result) -> Scene:
     """A result ready for drawing; its focus is where the segmentation is widest."""
-    volume = read_native(replace(result.case, mask=None))
-    masks: dict[str, np.ndarray | None] = {"prediction": result.labels()[0]}
+    volume = read_native(result.segmented)
+    masks: dict[str, np.ndarray | None] = {"prediction": volume.mask}
     return make_scene(volume.image, list(result.case.images), masks, volume.affine, volume.brain)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -34,7 +33,7 @@ def write_report(folder: Path, result: Result, scored: Comparison | None, phanto
         phantom: Whether the network was trained on the phantom.
     """
     labels, affine = result.labels()
-    panel = _panel(folder, result, labels, scored is not None)
+    panel = _panel(folder, result, scored is not None)
     profiles = scored.profiles(result) if scored else {}
     still = save_png(profile_still(profiles), folder / "boundary.png", DPI) if profiles else None
     context = {
@@ -70,7 +69,7 @@ def region_rows(result: Result) -> list[dict[str, str]]:
 def voxel_rows(result: Result) -> list[dict[str, str]]:
     """Value in the mask, tissue and voxels."""
     codes: dict[str, int] = {}
-    for value, label in result.case.scheme.codes.items():
+    for value, label in result.coding.codes.items():
         codes.setdefault(TISSUES[label], value)
     return [
         {
@@ -89,16 +88,17 @@ def facts(result: Result, labels: np.ndarray, affine: np.ndarray) -> list[tuple[
         ("Network", result.model),
         ("Modalities", ", ".join(result.case.images)),
         ("Grid", f"{' × '.join(map(str, labels.shape))} voxels of {spacing} mm"),
-        ("Labels in the mask", result.case.scheme.describe()),
+        ("Labels in the mask", result.coding.describe()),
         ("Time", duration(result.seconds)),
         ("Version", __version__),
     ]
 
 
-def _panel(folder: Path, result: Result, labels: np.ndarray, compared: bool) -> dict[str, Any]:
-    case = result.case if compared else replace(result.case, mask=None)
-    volume = read_native(case)
-    figure = case_panel(volume.image, tuple(result.case.images), volume.mask, labels, volume.affine)
+def _panel(folder: Path, result: Result, compared: bool) -> dict[str, Any]:
+    volume = read_native(result.segmented)
+    reference = result.reference() if compared else None
+    names = tuple(result.case.images)
+    figure = case_panel(volume.image, names, reference, volume.mask, volume.affine)
     width, height = (round(float(inches) * DPI) for inches in figure.get_size_inches())
     png = save_png(figure, folder / "panel.png", DPI)
     return {

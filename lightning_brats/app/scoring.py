@@ -7,17 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import nibabel as nib
 import numpy as np
 import pandas as pd
 
 from lightning_brats.app.segmenting import Result
-from lightning_brats.errors import DataError
 from lightning_brats.evaluation.errors import CaseErrors, ErrorTables, case_errors
 from lightning_brats.labels import RC, LabelScheme
-from lightning_brats.metrics import METRICS, score_case
+from lightning_brats.metrics import METRICS, PROTOCOLS, score_case
 from lightning_brats.report.wording import digits, heading, number
 
 PLAIN = "legacy"
@@ -105,7 +103,7 @@ def compare(result: Result, protocol: str, regions: Sequence[str] | None = None)
     Args:
         result: What was segmented.
         protocol: A name in `lightning_brats.metrics.PROTOCOLS`.
-        regions: To score; by default the protocol's.
+        regions: To score; by default those of the protocol that the networks know.
 
     Raises:
         DataError: The reference lies on another grid, or holds other labels.
@@ -113,20 +111,10 @@ def compare(result: Result, protocol: str, regions: Sequence[str] | None = None)
     labels, affine = result.labels()
     reference = result.reference()
     assert reference is not None
-    _check_grid(result, labels.shape)
+    known = [region for region in PROTOCOLS[protocol].regions if region in result.regions]
     x, y, z = nib.affines.voxel_sizes(affine).tolist()
     scores, lesions = score_case(
-        reference, labels, (x, y, z), protocol, lesions=True, regions=regions
+        reference, labels, (x, y, z), protocol, lesions=True, regions=regions or known
     )
     errors = case_errors(reference, labels, (x, y, z), list(scores))
     return Comparison(protocol, scores, errors, len(lesions))
-
-
-def _check_grid(result: Result, shape: Sequence[int]) -> None:
-    assert result.case.mask is not None
-    found = nib.load(Path(result.case.mask)).shape  # type: ignore[attr-defined]
-    if tuple(found) != tuple(shape):
-        raise DataError(
-            f"the reference has shape {tuple(found)}, the scans {tuple(shape)}",
-            remedy="give the reference on the grid of the scans",
-        )

@@ -10,8 +10,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
+import nibabel as nib
 import numpy as np
 import torch
 
@@ -20,11 +22,14 @@ from lightning_brats.app.jobs import Job
 from lightning_brats.app.trained import Trained, load
 from lightning_brats.data.case import Case
 from lightning_brats.data.preprocess import Geometry, Prepared
-from lightning_brats.data.reading import read_mask
+from lightning_brats.data.reading import AFFINE_TOLERANCE, read_mask
+from lightning_brats.errors import DataError
+from lightning_brats.inference import SlidingWindow
 from lightning_brats.inference.grid import brain_box, mirrors, pad_to, windows
 from lightning_brats.labels import REGIONS, TISSUES, LabelScheme, region_masks
 from lightning_brats.parallel import cores
 from lightning_brats.prediction import Model, Segmenter
+from lightning_brats.prediction.models import strictest
 from lightning_brats.prediction.writing import save_labels, save_map
 
 NETWORK = (0.15, 0.9)
@@ -37,8 +42,10 @@ class Result:
 
     Args:
         model: What segmented it.
-        case: Its files, all of them in the session's folder; the mask is the reference.
-        mask: The segmentation on the input's grid and in its coding.
+        case: Its files, all of them in the session's folder; the mask is the reference, and the
+            coding is that of the reference.
+        coding: Of the segmentation.
+        mask: The segmentation on the input's grid.
         maps: Name → file of what the networks are unsure of, in [0, 1], on the same grid.
         regions: That the networks know.
         dice: Region → Dice to expect.
@@ -51,6 +58,7 @@ class Result:
 
     model: str
     case: Case
+    coding: LabelScheme
     mask: Path
     maps: Mapping[str, Path]
     regions: tuple[str, ...]
@@ -61,15 +69,36 @@ class Result:
     seconds: float
     key: str = field(default_factory=lambda: uuid4().hex)
 
+    @property
+    def segmented(self) -> Case:
+        """The case with the segmentation as its mask: its grid is the one to draw on."""
+        return replace(self.case, mask=self.mask, scheme=self.coding)
+
     def labels(self) -> tuple[np.ndarray, np.ndarray]:
         """Internal labels (X, Y, Z) and the affine."""
-        return read_mask(self.mask, self.case.scheme, self.case.case)
+        return read_mask(self.mask, self.coding, self.case.case)
 
     def reference(self) -> np.ndarray | None:
-        """Internal labels (X, Y, Z) of the reference."""
+        """Internal labels (X, Y, Z) of the reference, on the segmentation's grid.
+
+        Raises:
+            DataError: It lies on another grid, or holds other labels.
+        """
         if self.case.mask is None:
             return None
-        return read_mask(self.case.mask, self.case.scheme, self.case.case)[0]
+        labels, affine = read_mask(self.case.mask, self.case.scheme, self.case.case)
+        grid: Any = nib.load(self.mask)
+        found, wanted = " × ".join(map(str, labels.shape)), " × ".join(map(str, grid.shape))
+        apart = float(np.abs(affine - grid.affine).max())
+        if found != wanted or apart > AFFINE_TOLERANCE:
+            how = f"it has {found} voxels, they have {wanted}"
+            if found == wanted:
+                how = f"the affines differ by {apart:.3g} mm"
+            raise DataError(
+                f"the reference lies on another grid than the scans: {how}",
+                remedy="resample the reference to the scans, labels by nearest neighbour",
+            )
+        return labels
 
 
 def segment(job: Job, chosen: tuple[Trained, ...], case: Case, flips: bool, folder: Path) -> Result:
@@ -89,7 +118,7 @@ def segment(job: Job, chosen: tuple[Trained, ...], case: Case, flips: bool, fold
     began = time.perf_counter()
     torch.set_num_threads(cores())  # of this thread, which is not the one that imported torch
     job.at("loading the network", 0.02)
-    models = [_with_flips(model, flips) for model in load(chosen)]
+    models = [with_flips(model, flips) for model in load(chosen)]
     segmenter = Segmenter(models, uncertainty=len(models) > 1)
     wanted = input_of(case, models)
     job.at("reading and preparing the scans", 0.05)
@@ -105,10 +134,11 @@ def segment(job: Job, chosen: tuple[Trained, ...], case: Case, flips: bool, fold
         if values is not None:
             kept[name] = folder / f"{name}.nii.gz"
             save_map(kept[name], geometry, values)
-    doubts = find_doubts(wanted, prepared[0], found)
+    doubts = find_doubts(replace(wanted, mask=mask), prepared[0], found)
     return Result(
         " + ".join(each.name for each in chosen),
-        replace(wanted, mask=case.mask, images=case.images),
+        case,
+        wanted.scheme,
         mask,
         kept,
         tuple(found.dice),
@@ -125,7 +155,7 @@ def input_of(case: Case, models: Sequence[Model]) -> Case:
     Raises:
         DataError: A modality is missing, and the networks were not trained for that.
     """
-    model = min(models, key=lambda each: each.tolerates_missing)
+    model = strictest(models)
     wanted = [m for m in model.modalities if m in case.images or not model.tolerates_missing]
     covered = set(model.scheme.codes.values()) <= set(case.scheme.codes.values())
     scheme = case.scheme if covered else model.scheme
@@ -155,7 +185,8 @@ def nested(regions: Sequence[str]) -> list[str]:
     return sorted(regions, key=lambda region: -len(REGIONS[region]))
 
 
-def _with_flips(model: Model, flips: bool) -> Model:
+def with_flips(model: Model, flips: bool) -> Model:
+    """A network, which others use in their own way, set to average over mirror images or not."""
     model.task.inference = replace(model.task.inference, tta="flips" if flips else "none")
     return model
 
@@ -169,7 +200,8 @@ def _watched(job: Job, models: Sequence[Model], prepared: Sequence[Prepared]) ->
 
     def count(net: torch.nn.Module, inputs: tuple[torch.Tensor, ...]) -> None:
         nonlocal done
-        job.at(f"segmenting: window {done + 1} of {total}", low + (high - low) * done / total)
+        share = min(1.0, done / total)
+        job.at(f"segmenting: window {done + 1} of {total}", low + (high - low) * share)
         done += len(inputs[0])
 
     hooks = [model.task.net.register_forward_pre_hook(count) for model in models]
@@ -181,8 +213,14 @@ def _watched(job: Job, models: Sequence[Model], prepared: Sequence[Prepared]) ->
 
 
 def count_windows(model: Model, prepared: Prepared) -> int:
-    """Windows that a network looks at, mirror images included."""
+    """Windows that a network looks at, mirror images and all axes included."""
     window = model.task.inference
+    return sum(
+        _windows_of(view, prepared) for view in (window.views() if window.axes else [window])
+    )
+
+
+def _windows_of(window: SlidingWindow, prepared: Prepared) -> int:
     brain = torch.from_numpy((prepared.image != 0).any(0))
     brain = brain[brain_box(brain, window.patch_size)]
     _, brain, _ = pad_to(brain[None], brain, window.patch_size)

@@ -96,11 +96,15 @@ class Session:
 
     def clear(self) -> None:
         """Forget everything, and delete its files: something else is given."""
-        services().queue.cancel(self.name)
-        services().kept.drop(self.name)
+        self.forget()
         shutil.rmtree(self.folder, ignore_errors=True)
         self.folder.mkdir()
         self.given, self.case, self.problem = [], None, None
+
+    def forget(self) -> None:
+        """Drop what came of the case, and what is under way: it is another one now."""
+        services().queue.cancel(self.name)
+        services().kept.drop(self.name)
         self.jobs.clear()
         self.prepared.clear()
 

@@ -48,8 +48,9 @@ class Trained:
 
 
 def find_trained(runs: Path) -> list[Trained]:
-    """Every run below a folder that has weights, and every ensemble of them, best first."""
-    singles = [_run(path.parent.parent, runs) for path in runs.rglob("checkpoints/best.ckpt")]
+    """Every finished run of a segmentation below a folder, and every ensemble, best first."""
+    folders = {path.parent.parent for path in runs.rglob("checkpoints/*.ckpt")}
+    singles = [_run(folder, runs) for folder in folders if _is_finished(folder)]
     ensembles = [_ensemble(path, runs) for path in runs.rglob(ENSEMBLE)]
     found = [*singles, *(each for each in ensembles if each is not None)]
     return sorted(found, key=lambda each: (-(each.dice or -1.0), each.name))
@@ -69,6 +70,11 @@ def load(chosen: tuple[Trained, ...]) -> tuple[Model, ...]:
 @lru_cache(2)
 def _loaded(names: tuple[str, ...], files: tuple[tuple[Path, int], ...]) -> tuple[Model, ...]:
     return tuple(load_models([file for file, _ in files], ensemble_postprocess(names)))
+
+
+def _is_finished(run: Path) -> bool:
+    """Whether it was scored; generators of images have no regions."""
+    return "regions" in _read_json(run / "summary.json")
 
 
 def _run(folder: Path, runs: Path) -> Trained:

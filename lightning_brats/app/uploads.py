@@ -48,14 +48,15 @@ def receive(uploads: Sequence[Upload], folder: Path, most_bytes: int) -> list[Gi
     Args:
         uploads: NIfTI files, a case's folder, or archives of these.
         folder: Is emptied first.
-        most_bytes: That archives may unfold to.
+        most_bytes: Of all files, archives unfolded.
 
     Raises:
         DataError: A file is of another kind or broken, an archive is hostile, or nothing is there.
     """
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
-    _check(uploads)
+    _check(uploads, most_bytes)
+    left = most_bytes
     plain = [each for each in uploads if not _is_archive(each.name)]
     own = folder / "files" / _case_name([Path(each.name).name for each in plain])
     for each in plain:
@@ -64,13 +65,27 @@ def receive(uploads: Sequence[Upload], folder: Path, most_bytes: int) -> list[Gi
         if path.exists():
             raise DataError(f"{shown(each.name)} was given twice", remedy="give it once")
         path.write_bytes(each.getbuffer())
+        left -= each.size
     for number, each in enumerate(each for each in uploads if _is_archive(each.name)):
         packed, place = folder / f"{number}{ARCHIVE}", folder / "files" / f"archive_{number}"
         packed.write_bytes(each.getbuffer())
         place.mkdir(parents=True)
-        unpack(packed, place, most_bytes)
+        left -= sum(path.stat().st_size for path in unpack(packed, place, left))
         packed.unlink()
     return recognise(folder / "files")
+
+
+def receive_each(uploads: Sequence[Upload], folder: Path, most_bytes: int) -> list[Given]:
+    """As `receive`, but every upload holds cases of its own; the limit is that of all together."""
+    shutil.rmtree(folder, ignore_errors=True)
+    _check(uploads, most_bytes)
+    found: list[Given] = []
+    left = most_bytes
+    for number, upload in enumerate(uploads):
+        own = folder / str(number)
+        found += receive([upload], own, left)
+        left -= sum(path.stat().st_size for path in own.rglob("*") if path.is_file())
+    return found
 
 
 def example(spacing: float, **which: Any) -> list[Given]:
@@ -85,12 +100,18 @@ def example(spacing: float, **which: Any) -> list[Given]:
     return recognise(root)
 
 
-def _check(uploads: Sequence[Upload]) -> None:
+def _check(uploads: Sequence[Upload], most_bytes: int) -> None:
     if not uploads:
         raise DataError("no file was given", remedy="give .nii or .nii.gz files, or a zip of them")
     if len(uploads) > MOST_FILES:
         raise DataError(
             f"{len(uploads)} files were given; {MOST_FILES} are allowed", remedy="give one case"
+        )
+    size = sum(each.size for each in uploads)
+    if size > most_bytes:
+        raise DataError(
+            f"the files have {size / 1e6:,.0f} MB; {most_bytes / 1e6:,.0f} MB are allowed",
+            remedy="give one case; the app's setting upload_mb allows more",
         )
     for each in uploads:
         safe_parts(each.name)

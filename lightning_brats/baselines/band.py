@@ -29,10 +29,12 @@ class Band:
     Args:
         box: Where it was cut.
         marks: (a, b, c) int: `INSIDE`, `OUTSIDE`, `IN_DOUBT`, or `APART`: too far away to matter.
+        spacing: Voxel size in mm.
     """
 
     box: tuple[slice, ...]
     marks: np.ndarray
+    spacing: tuple[float, ...]
 
     @classmethod
     def around(cls, mask: np.ndarray, brain: np.ndarray, mm: float, spacing: Spacing) -> Band:
@@ -61,7 +63,7 @@ class Band:
         marks[away > mm] = OUTSIDE
         marks[away > 2 * mm] = APART
         marks[~brain & (marks != APART)] = OUTSIDE
-        return cls(box, marks)
+        return cls(box, marks, sizes)
 
     def put(self, inside: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
         """(x, y, z) bool of what was decided in the cut (a, b, c)."""
@@ -101,7 +103,8 @@ def grow(band: Band, channel: np.ndarray) -> np.ndarray:
 def walk(band: Band, channel: np.ndarray, beta: float) -> np.ndarray:
     """Doubtful voxels go to the side that a random walk from them reaches first.
 
-    Grady, "Random walks for image segmentation", IEEE Trans. PAMI 28:1768, 2006, by scikit-image.
+    Grady, "Random walks for image segmentation", IEEE Trans. PAMI 28:1768, 2006, by scikit-image. A
+    step is less likely by the square of its length, as in diffusion.
 
     Args:
         band: What is in doubt.
@@ -114,9 +117,34 @@ def walk(band: Band, channel: np.ndarray, beta: float) -> np.ndarray:
     inner, doubtful = band.marks == INSIDE, band.marks == IN_DOUBT
     if not (inner.any() and (band.marks == OUTSIDE).any() and doubtful.any()):
         return inner | doubtful
+    data, beta = _with_lengths(channel[band.box], band.spacing, beta)
     with warnings.catch_warnings():
         # Across strong edges a walk is so unlikely that the solver's probabilities are off by more
         # than it wants; which side is reached first is plain there.
         warnings.filterwarnings("ignore", "The probability range is outside")
-        found = random_walker(channel[band.box], band.marks, beta=beta, mode="cg_j", tol=1e-4)
+        found = random_walker(data, band.marks, beta=beta, mode="cg_j", tol=1e-4, channel_axis=-1)
     return found == INSIDE
+
+
+def _with_lengths(
+    values: np.ndarray, spacing: tuple[float, ...], beta: float
+) -> tuple[np.ndarray, float]:
+    """Intensities with a channel that rises along long steps, and the beta that fits both.
+
+    scikit-image weighs a step by exp(-scale · the squares of all channels' differences). Where the
+    second channel's is 2 · ln(length) / scale, it divides the weight by the length squared. Its own
+    argument `spacing` divides differences of intensity, which makes long steps easier instead.
+
+    Args:
+        values: (a, b, c).
+        spacing: Voxel size in mm; lengths are counted in its shortest side.
+        beta: For the intensities alone.
+
+    Returns:
+        (a, b, c, 2) and beta.
+    """
+    scale = beta / (10 * values.std())
+    rises = np.sqrt(2 * np.log(np.divide(spacing, min(spacing))) / scale)
+    ramp = np.tensordot(rises, np.indices(values.shape), 1)
+    both = np.stack([values, ramp], -1)
+    return both, beta * np.sqrt(2) * both.std() / values.std()

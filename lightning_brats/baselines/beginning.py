@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +10,6 @@ from omegaconf import DictConfig, OmegaConf
 from lightning_brats import console, runs
 from lightning_brats.baselines.outcome import environment
 from lightning_brats.baselines.scan import Baseline
-from lightning_brats.data.audit import check_writable
 from lightning_brats.data.datamodule import BratsDataModule
 from lightning_brats.data.sources import CaseSource
 from lightning_brats.errors import ConfigError
@@ -87,7 +85,7 @@ def prepared(
         source = prepare_source(cfg, source, given, progress)
     if given is not None:
         given = without_excluded(given, source.excluded, resumed=False)
-        check_given(cfg, source, given)
+        given = check_given(cfg, source, given)
     split = given or drawn_split(cfg, source)
     for part in ("train", "test"):
         if not getattr(split, part):
@@ -101,21 +99,12 @@ def prepared(
 
 
 def new_folder(cfg: DictConfig) -> Path:
-    """A new `<runs>/<name>/<date-time>/`; of two runs in one second the later gets the next one.
+    """A new `<runs>/<name>/<date-time>/`.
 
     Raises:
         DataError: It cannot be written to.
     """
-    parent = (Path(cfg.runs) / cfg.name).resolve()
-    check_writable(parent)
-    began = datetime.now()
-    while True:
-        folder = parent / began.strftime("%Y-%m-%d_%H-%M-%S")
-        try:
-            folder.mkdir()
-            return folder
-        except FileExistsError:
-            began += timedelta(seconds=1)
+    return runs.new_folder(Path(cfg.runs) / cfg.name)
 
 
 def describe(

@@ -19,7 +19,7 @@ from lightning_brats.baselines.band import Band, grow, walk
 from lightning_brats.baselines.scan import Scan
 from lightning_brats.baselines.tissue import NEEDS, best, dice, region
 from lightning_brats.errors import ConfigError, DataError
-from lightning_brats.labels import BACKGROUND, RC, labels_from_regions
+from lightning_brats.labels import RC, labels_from_regions
 from lightning_brats.postprocess import Closing, Hierarchy, Opening
 from lightning_brats.postprocess.steps import Spacing
 
@@ -104,19 +104,21 @@ class Refinement:
         }
         nested = Hierarchy()(masks, scan.spacing)
         labels = labels_from_regions(np.stack(list(nested.values())), tuple(nested))
-        labels[(scan.start == RC) & (labels == BACKGROUND)] = RC
+        labels[scan.start == RC] = RC
         return labels
 
     def _scores(self, scan: Scan) -> dict[str, dict[str, float]]:
-        """Region → way → Dice."""
+        """Region → way → Dice, of masks that leave resection cavities out as `segment` does."""
         assert scan.start is not None
         assert scan.labels is not None
+        free = scan.start != RC
         scores: dict[str, dict[str, float]] = {}
         for name in SHOWN:
             wanted, start = region(scan.labels, name), region(scan.start, name)
             shown = self._shown(scan, name)
             scores[name] = {
-                way: dice(wanted, change(start, scan, shown)) for way, change in self.ways.items()
+                way: dice(wanted, change(start, scan, shown) & free)
+                for way, change in self.ways.items()
             }
         return scores
 

@@ -1,9 +1,10 @@
-"""What a training does besides training: table, progress, pace, averages, faults, safe stop."""
+"""What a training does besides training: table, pace, averages, schedules, faults, safe stop."""
 
 from lightning_brats.callbacks.averaging import AveragedWeights
 from lightning_brats.callbacks.compiled import CompiledNetwork
 from lightning_brats.callbacks.faults import DivergedRunError, SkipNonFinite
 from lightning_brats.callbacks.pace import Pace
+from lightning_brats.callbacks.plateau import ScoreSchedules
 from lightning_brats.callbacks.progress import TrainingProgress
 from lightning_brats.callbacks.pruning import PrunedRunError, StudyPruning
 from lightning_brats.callbacks.randomness import RandomState
@@ -20,6 +21,7 @@ __all__ = [
     "PrunedRunError",
     "RandomState",
     "SafeStop",
+    "ScoreSchedules",
     "SkipNonFinite",
     "StudyPruning",
     "TrainingProgress",

@@ -21,8 +21,9 @@ class SkipNonFinite(pl.Callback):
     """Leaves out an optimiser step whose gradient holds NaN or infinity.
 
     Weights, momenta and step counts stay as they were. A fused optimiser on a GPU is told by a flag
-    on the device, which is read one step later, so that no step waits for it. With fp16
-    the gradient scaler skips such steps as a matter of course, and this callback does nothing.
+    on the device, which is read one step later, so that no step waits for it. With fp16 the
+    gradient scaler skips steps as a matter of course, whenever its scale was too large; there the
+    loss is judged, which in single precision no scale makes infinite.
 
     Args:
         allowed: Steps that may be skipped, with a warning, before the run stops.
@@ -31,7 +32,8 @@ class SkipNonFinite(pl.Callback):
     def __init__(self, allowed: int = 1) -> None:
         self.allowed, self.skipped = allowed, 0
         self._cases: list[str] = []
-        self._asked: tuple[Tensor, int, list[str]] | None = None
+        self._losses: list[Tensor] = []
+        self._asked: _Question | None = None
 
     def state_dict(self) -> dict[str, Any]:
         """Steps skipped so far."""
@@ -47,6 +49,13 @@ class SkipNonFinite(pl.Callback):
         """Remember which cases the next step is made from."""
         self._cases += list(batch.get("case", ()))
 
+    def on_before_backward(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, loss: Tensor
+    ) -> None:
+        """Remember the losses that the next step is made from."""
+        if trainer.scaler is not None:
+            self._losses.append(loss.detach())
+
     def on_before_optimizer_step(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, optimizer: Optimizer
     ) -> None:
@@ -56,35 +65,42 @@ class SkipNonFinite(pl.Callback):
             DivergedRunError: More steps than allowed had to be left out.
         """
         cases, self._cases = self._cases, []
-        if trainer.scaler is not None:
-            return
         self._answer(trainer)
-        gradients = [p.grad for p in pl_module.parameters() if p.grad is not None]
-        if not gradients:
+        scaled = trainer.scaler is not None
+        bad = self._bad_losses(trainer) if scaled else _bad_gradients(pl_module)
+        if bad is None:
             return
-        norms = torch._foreach_norm(gradients)
-        bad = ~torch.isfinite(torch.stack([norm.float() for norm in norms]).sum())
-        if bad.is_cuda and optimizer.defaults.get("fused"):
-            optimizer.found_inf = bad.float()  # type: ignore[attr-defined]
-            answer = bad.to("cpu", non_blocking=True)
-            self._asked = (answer, trainer.global_step, cases)
+        if bad.is_cuda and (scaled or optimizer.defaults.get("fused")):
+            if not scaled:
+                optimizer.found_inf = bad.float()  # type: ignore[attr-defined]
+            self._asked = _Question(bad, trainer.global_step, cases)
         elif bool(bad):
-            for parameter in pl_module.parameters():
-                parameter.grad = None
+            if not scaled:
+                for parameter in pl_module.parameters():
+                    parameter.grad = None
             self._skip(trainer, trainer.global_step, cases)
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """The last step's answer is in too."""
         self._answer(trainer)
 
+    def _bad_losses(self, trainer: pl.Trainer) -> Tensor | None:
+        """Whether a loss of this step, on any rank, is no number."""
+        losses, self._losses = self._losses, []
+        if not losses:
+            return None
+        bad = ~torch.isfinite(torch.stack([loss.float() for loss in losses]).sum())
+        if trainer.world_size > 1:  # gradients are reduced by now, losses are each rank's own
+            count = bad.float()
+            torch.distributed.all_reduce(count)
+            bad = count > 0
+        return bad
+
     def _answer(self, trainer: pl.Trainer) -> None:
-        """What a fused optimiser did in the step before."""
-        if self._asked is None:
-            return
-        (bad, step, cases), self._asked = self._asked, None
-        torch.cuda.current_stream().synchronize()
-        if bool(bad):
-            self._skip(trainer, step, cases)
+        """What became of the step before."""
+        asked, self._asked = self._asked, None
+        if asked is not None and asked.answer():
+            self._skip(trainer, asked.step, asked.cases)
 
     def _skip(self, trainer: pl.Trainer, step: int, cases: list[str]) -> None:
         self.skipped += 1
@@ -98,6 +114,30 @@ class SkipNonFinite(pl.Callback):
             )
         if trainer.is_global_zero:
             print(f"\n{problem}; skipped. The batch's cases: {named}", file=sys.stderr, flush=True)
+
+
+class _Question:
+    """A truth value on its way from the GPU, and the step it is about."""
+
+    def __init__(self, value: Tensor, step: int, cases: list[str]) -> None:
+        self.step, self.cases = step, cases
+        self._value = value.to("cpu", non_blocking=True)
+        self._arrived = torch.cuda.Event()
+        self._arrived.record()
+
+    def answer(self) -> bool:
+        """The value; waits for it alone, not for what was asked of the GPU since."""
+        self._arrived.synchronize()
+        return bool(self._value)
+
+
+def _bad_gradients(module: pl.LightningModule) -> Tensor | None:
+    """Whether a gradient is no number; `None` where there is none."""
+    gradients = [p.grad for p in module.parameters() if p.grad is not None]
+    if not gradients:
+        return None
+    norms = torch._foreach_norm(gradients)
+    return ~torch.isfinite(torch.stack([norm.float() for norm in norms]).sum())
 
 
 def _everywhere(trainer: pl.Trainer, cases: list[str]) -> list[str]:

@@ -11,10 +11,13 @@ from types import FrameType
 from typing import Any
 
 import pytorch_lightning as pl
+from pytorch_lightning.callbacks.early_stopping import EarlyStoppingReason
 
 from lightning_brats.errors import BratsError
 
 SLURM_JOB = "SLURM_JOB_ID"
+ASKED_EVERY = 10
+"""Steps between which several processes tell each other whether to stop."""
 
 
 class InterruptedRunError(BratsError):
@@ -24,9 +27,10 @@ class InterruptedRunError(BratsError):
 class SafeStop(pl.Callback):
     """Ctrl-C or SIGTERM: finish the step, save everything, say how to go on.
 
-    A second signal stops at once. Under SLURM, SIGUSR1 (`#SBATCH --signal=SIGUSR1@120`, a while
-    before the time is up) does the same and puts the job back into the queue, where
-    `resume=auto` goes on with it.
+    Several processes stop together, within `ASKED_EVERY` steps: asking each other after every step
+    would make every step wait. A second signal stops at once. Under SLURM, SIGUSR1
+    (`#SBATCH --signal=SIGUSR1@120`, a while before the time is up) does the same and puts the job
+    back into the queue, where `resume=auto` goes on with it.
 
     Args:
         path: Checkpoint to write.
@@ -38,9 +42,17 @@ class SafeStop(pl.Callback):
         self.asked = False
         self.requeued = False
         self._previous: dict[int, Any] = {}
+        self._every = 1
+
+    def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """A run that early stopping had ended before it was killed is not trained on."""
+        for callback in trainer.early_stopping_callbacks:
+            if callback.stopping_reason != EarlyStoppingReason.NOT_STOPPED:
+                trainer.should_stop = True
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Take over the signals, also from Lightning, which would drop the state."""
+        self._every = 1 if trainer.world_size == 1 else ASKED_EVERY
         for number in (signal.SIGINT, signal.SIGTERM):
             self._previous[number] = signal.signal(number, self._ask)
         if SLURM_JOB in os.environ:
@@ -55,7 +67,8 @@ class SafeStop(pl.Callback):
         batch_idx: int,
     ) -> None:
         """Stop here, unless the epoch ends anyway: its validation would be lost."""
-        if batch_idx + 1 < trainer.num_training_batches:
+        last = batch_idx + 1 >= trainer.num_training_batches
+        if not last and (batch_idx + 1) % self._every == 0:
             self._stop_if_asked(trainer)
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -94,12 +107,15 @@ class SafeStop(pl.Callback):
         if self.asked:
             raise KeyboardInterrupt
         self.asked = True
-        print("\nStopping after this step; press Ctrl-C again to stop at once.", file=sys.stderr)
+        print(f"\nStopping {self._when()}; press Ctrl-C again to stop at once.", file=sys.stderr)
 
     def _ask_requeue(self, number: int, frame: FrameType | None) -> None:
         if not self.asked:
-            print("\nThe job's time is nearly up: stopping after this step.", file=sys.stderr)
+            print(f"\nThe job's time is nearly up: stopping {self._when()}.", file=sys.stderr)
         self.asked = self.requeued = True
+
+    def _when(self) -> str:
+        return "after this step" if self._every == 1 else f"within {self._every} steps"
 
     def _restore(self) -> None:
         for number, handler in self._previous.items():

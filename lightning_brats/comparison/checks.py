@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from lightning_brats.comparison.entry import Entry
+from lightning_brats.comparison.given import worked_out
 from lightning_brats.comparison.settings import Settings
 from lightning_brats.errors import ConfigError
 
@@ -153,6 +154,7 @@ def _cautions(entries: Sequence[Entry], settings: Settings) -> Iterator[str]:
     """What does not forbid a comparison, but has to be known."""
     if any(entry.facts.get("phantom") for entry in entries):
         yield PHANTOM
+    yield from worked_out(entries)
     common = common_cases(entries)
     most = max(len(set(entry.test_cases)) for entry in entries)
     if most > len(common):

@@ -10,6 +10,7 @@ from typing import Any
 
 from omegaconf import OmegaConf
 
+from lightning_brats.comparison.given import RESOLVED, as_given
 from lightning_brats.runs import flat
 
 OPTIONS = (
@@ -25,6 +26,7 @@ OPTIONS = (
 """Config groups of which one option is chosen."""
 
 NOT_CHOICES = (
+    RESOLVED,
     "seed",
     "fold",
     "folds",
@@ -62,14 +64,16 @@ def factors(settings: Sequence[Mapping[str, Any]]) -> list[dict[str, str]]:
     """What is set differently, by run.
 
     Args:
-        settings: Override path → value, one a run.
+        settings: Override path → value, one a run. They are compared as they were given,
+            see `as_given`.
 
     Returns:
         For each run, factor → its level: of a config group the option (`loss` → `dice_focal`), and
         of settings that differ between runs of one option their value (`optimizer.lr` → `0.001`).
         A group that a run does not have, as a classical method has no loss, sets nobody apart.
     """
-    named = [{g: option(own, g) for g in OPTIONS if _has(own, g)} for own in settings]
+    given = [as_given(own) for own in settings]
+    named = [{g: option(own, g) for g in OPTIONS if _has(own, g)} for own in given]
     found: list[dict[str, str]] = [{} for _ in settings]
     for group in OPTIONS:
         if len({own[group] for own in named if group in own}) > 1:
@@ -78,9 +82,9 @@ def factors(settings: Sequence[Mapping[str, Any]]) -> list[dict[str, str]]:
                     levels[group] = own[group]
     columns: list[list[str | None]] = []
     for key in dict.fromkeys(key for own in settings for key in own):
-        if not _is_free(key) and _varies(key, settings, named):
-            texts = iter(_texts([own[key] for own in settings if key in own]))
-            column = [next(texts) if key in own else None for own in settings]
+        if not _is_free(key) and all(_varies(key, each, named) for each in (settings, given)):
+            texts = iter(_texts([own[key] for own in given if key in own]))
+            column = [next(texts) if key in own else None for own in given]
             if column in columns:
                 continue  # follows another setting, as the window of inference does the patch
             columns.append(column)

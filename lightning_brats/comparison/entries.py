@@ -11,6 +11,7 @@ import pandas as pd
 
 from lightning_brats.comparison.choices import factors, label
 from lightning_brats.comparison.entry import Entry
+from lightning_brats.comparison.given import WEIGHTS
 from lightning_brats.comparison.loading import find, read_entry
 from lightning_brats.errors import ConfigError
 
@@ -84,10 +85,16 @@ def _named(entries: list[Entry], given: Sequence[str | None]) -> list[Entry]:
 def _tells_apart(runs: Sequence[Entry], levels: Sequence[Mapping[str, str]]) -> bool:
     """Whether runs have names of their own (`name=…`, or a recipe's), one for each choice.
 
-    They say more than a line of all settings that differ.
+    They say more than a line of all settings that differ. Choices that start from other weights may
+    have one name or several.
     """
     names = [str(run.settings.get("name") or "") for run in runs]
     own = [name != run.settings.get("model_name") for name, run in zip(names, runs, strict=True)]
-    pairs = set(zip(names, map(label, levels), strict=True))
-    choices = {text for _, text in pairs}
-    return all(names) and any(own) and len(set(names)) == len(choices) == len(pairs)
+    choices = [label(own) for own in levels]
+    starts = [
+        (choice, run.settings.get(WEIGHTS)) for choice, run in zip(choices, runs, strict=True)
+    ]
+    # A name is of one choice, and whatever makes the choice has one name.
+    one_choice = len(set(zip(names, choices, strict=True))) == len(set(names))
+    one_name = len(set(zip(names, starts, strict=True))) == len(set(starts))
+    return all(names) and any(own) and one_choice and one_name

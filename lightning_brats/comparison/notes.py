@@ -16,13 +16,15 @@ from lightning_brats.metrics import PROTOCOLS
 
 def notes(aligned: Aligned, settings: Settings, pairs: pd.DataFrame) -> Iterator[str]:
     """Sentences for the foot of a page."""
-    family = int(pairs["p_holm"].notna().sum())
+    family = plural(int(pairs["p_holm"].notna().sum()), "test")
+    if settings.baseline is not None:
+        family += f" of differences from {settings.baseline}, the baseline (no others were made)"
     yield (
         "Tests: Wilcoxon's signed-rank test over patients, runs averaged, and a t-test of the mean "
         "with the error of patients and of seeds (the variance of seeds pooled over choices, or a "
         "choice's own where larger). The larger p-value, Holm-corrected over "
-        f"{plural(family, 'test')}, has to be below {settings.alpha:g}. Sign-flip permutation "
-        "p-values are given uncorrected."
+        f"{family}, has to be below {settings.alpha:g}. Sign-flip permutation p-values are given "
+        "uncorrected."
     )
     yield (
         f"Intervals: 95 %, {settings.resamples} resamples of patients, and of runs inside each "

@@ -35,7 +35,9 @@ def compare_pairs(aligned: Aligned, settings: Settings) -> pd.DataFrame:
     Returns:
         Columns a, b, region, metric, difference, advantage, low, high, p_wilcoxon, p_permutation,
         p_seeds, p_holm, effect, p_better, n, significant. `p_seeds` tests the mean with the error
-        of patients and seeds; `p_holm` corrects the larger of it and `p_wilcoxon` over all rows.
+        of patients and seeds; `p_holm` corrects the larger of it and `p_wilcoxon` over all rows, or
+        over those with the baseline where one is named: it is NaN for the others, which were not
+        asked about.
     """
     rows = [
         row
@@ -43,6 +45,9 @@ def compare_pairs(aligned: Aligned, settings: Settings) -> pd.DataFrame:
         for row in _cell_rows(cell, aligned.choices, settings, number)
     ]
     table = pd.DataFrame(rows)
+    if settings.baseline is not None:
+        asked = (table[["a", "b"]] == settings.baseline).any(axis=1)
+        table["p_joint"] = table["p_joint"].where(asked)
     table["p_holm"] = holm(table.pop("p_joint").to_numpy(float))
     table["significant"] = table["p_holm"] < settings.alpha
     names = ["a", "b", "region", "metric", "difference", "advantage", "low", "high", "p_wilcoxon"]

@@ -93,7 +93,7 @@ def _patients(aligned: Aligned, settings: Settings, pairs: pd.DataFrame) -> Iter
         yield (
             f"With {most} patients, {plural(tests, 'test')} cannot show any difference after "
             f"correction, however large: that takes {fewest} patients, or fewer choices, regions "
-            "and metrics."
+            f"and metrics{'' if settings.baseline else ', or a baseline that all are set against'}."
         )
 
 

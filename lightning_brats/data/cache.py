@@ -28,6 +28,7 @@ from lightning_brats.data.exclusion import BadCases, none_left
 from lightning_brats.data.filling import find_all, make_all
 from lightning_brats.data.preprocess import Preprocess
 from lightning_brats.data.statistics import case_statistics
+from lightning_brats.data.tumour_size import tumour_ml
 from lightning_brats.errors import DataError
 
 __all__ = ["Cache", "CachedCase", "default_cache"]
@@ -84,7 +85,8 @@ class Cache:
             DataError: The case cannot be used, or the entry cannot be written.
         """
         entry = CachedCase(self.folder(case))
-        return entry if entry.is_intact() else CachedCase(self.root / self.obtain(case).entry)
+        intact = entry.read_of(case) is not None
+        return entry if intact else CachedCase(self.root / self.obtain(case).entry)
 
     def file_shape(self, case: Case) -> tuple[int, int, int]:
         """(X, Y, Z) of the files of a prepared case.
@@ -171,7 +173,9 @@ class Cache:
             return None
         folder = self.root / f"{case.case}-{self._key(case, sources)}"
         meta = CachedCase(folder).read_intact()
-        return None if meta is None else Facts.of(folder.name, sources, meta)
+        if meta is None or meta["modalities"] != list(case.images):
+            return None
+        return Facts.of(folder.name, sources, meta)
 
     def obtain(self, case: Case) -> Facts:
         """Find or make the case's entry.
@@ -181,7 +185,7 @@ class Cache:
         """
         sources = _sources(case)
         folder = self.root / f"{case.case}-{self._key(case, sources)}"
-        meta = CachedCase(folder).read_intact() or self._write(case, folder, sources)
+        meta = CachedCase(folder).read_of(case) or self._write(case, folder, sources)
         return Facts.of(folder.name, sources, meta)
 
     def checked(self, case: Case) -> tuple[Facts, str | None]:
@@ -191,7 +195,7 @@ class Cache:
             DataError: See `get`.
         """
         folder = self.root / f"{case.case}-{self.key(case)}"
-        problem = CachedCase(folder).problem() if folder.exists() else self.NOT_PREPARED
+        problem = CachedCase(folder).problem(case) if folder.exists() else self.NOT_PREPARED
         if problem and folder.exists():
             self._discard(folder)
         return self.obtain(case), problem
@@ -219,6 +223,8 @@ class Cache:
         ]
         channels = {m: ref.channel for m, ref in case.images.items()}
         parts = [VERSION, self.preprocess.to_dict(), channels, dict(case.scheme.codes), files]
+        if any(channel is not None for channel in channels.values()):
+            parts.append(list(case.images))  # elsewhere the order of the files tells theirs
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
 
     def _write(
@@ -230,6 +236,7 @@ class Cache:
         known = {
             "preprocess": self.preprocess.to_dict(),
             "warnings": warnings,
+            "tumour_ml": tumour_ml(case, volume),
             "statistics": case_statistics(case, volume, prepared),
             "sources": [[str(f), *times] for f, times in zip(case.files, sources, strict=True)],
         }

@@ -97,15 +97,39 @@ class CachedCase:
         except (OSError, ValueError, KeyError, TypeError):
             return None
 
+    def read_of(self, case: Case) -> dict[str, Any] | None:
+        """`read_intact` of an entry that has the case's modalities in the case's order.
+
+        Raises:
+            DataError: It has others, or another order.
+        """
+        meta = self.read_intact()
+        if meta is not None and meta["modalities"] != list(case.images):
+            raise DataError(
+                f"the prepared case has the modalities {', '.join(meta['modalities'])}, wanted "
+                f"are {', '.join(case.images)}",
+                case=case.case,
+                file=self.folder,
+                remedy="prepare it anew: python experiments/prepare.py verify=true, with the "
+                "run's data and preprocess settings",
+            )
+        return meta
+
     def is_intact(self) -> bool:
         """Whether every file is there with the size it was written with."""
         return self.read_intact() is not None
 
-    def problem(self) -> str | None:
-        """What is wrong with the entry, every byte read; `None` where nothing is."""
+    def problem(self, case: Case | None = None) -> str | None:
+        """What is wrong with the entry, every byte read; `None` where nothing is.
+
+        Args:
+            case: Whose entry it is to be, where that is to be checked too.
+        """
         meta = self.read_intact()
         if meta is None:
             return "files are missing or of another size"
+        if case is not None and meta["modalities"] != list(case.images):
+            return "the modalities are others, or in another order"
         for name, file in meta["files"].items():
             try:
                 if _checksum(self.folder / name) != file["crc32"]:

@@ -15,6 +15,7 @@ from lightning_brats.errors import DataError
 MASK_ENDING = re.compile(r"[_-](seg|segm|segmentation|pred|prediction|mask|label)$", re.IGNORECASE)
 SOFT = re.compile(r"[_-](probabilities|entropy|mutual_information)$", re.IGNORECASE)
 """Endings of what the prediction command writes beside a mask."""
+ALPHANUMERIC = frozenset("abcdefghijklmnopqrstuvwxyz0123456789")
 SHOWN = 3
 """Names listed in a message."""
 
@@ -49,10 +50,11 @@ def pair_files(folder: Path, cases: Sequence[Case]) -> Pairing:
     """
     names = [case.case for case in cases]
     files: dict[str, Path | None] = dict.fromkeys(names)
+    known = _Names(list(files))
     ranks: dict[str, int] = {}
     extra = []
     for path in _masks(folder):
-        rank, found = _best(path, names)
+        rank, found = _best(path, known)
         if not found:
             extra.append(path)
             continue
@@ -90,28 +92,58 @@ def _masks(folder: Path) -> list[Path]:
     ]
 
 
-def _best(path: Path, names: Sequence[str]) -> tuple[int, list[str]]:
+class _Names:
+    """Cases by all that a file may call them, so that none is compared with every file.
+
+    Args:
+        names: Identifiers, each once.
+    """
+
+    def __init__(self, names: Sequence[str]) -> None:
+        self.names = names
+        self.whole: dict[str, list[int]] = {}
+        self.endings: dict[str, list[int]] = {}
+        for number, name in enumerate(names):
+            lower = name.lower()
+            self.whole.setdefault(lower, []).append(number)
+            for start in _starts(lower):
+                self.endings.setdefault(lower[start:], []).append(number)
+
+    def called(self, text: str) -> list[int]:
+        """Numbers of the cases of just this name."""
+        return self.whole.get(text, [])
+
+    def within(self, text: str) -> list[int]:
+        """Numbers of the cases whose name stands in a text, with no letter or digit beside it."""
+        ends = [end for end in range(len(text) + 1) if end == len(text) or not _joins(text[end])]
+        parts = {text[start:end] for start in _starts(text) for end in ends if end > start}
+        return sorted(number for part in parts for number in self.called(part))
+
+    def ending(self, text: str) -> list[int]:
+        """Numbers of the cases whose name ends with a text that has a digit."""
+        return self.endings.get(text, []) if re.search(r"\d", text) else []
+
+
+def _best(path: Path, known: _Names) -> tuple[int, list[str]]:
     """How well a file names its case (0 is exactly), and the cases it names that well."""
     own = (stem(path.name) or "").lower()
     bare = MASK_ENDING.sub("", own)
-    ranks = {name: _rank(name.lower(), own, bare) for name in names}
-    best = min((rank for rank in ranks.values() if rank is not None), default=0)
-    found = [name for name, rank in ranks.items() if rank == best]
-    # `model_case_1_2` names `case_1_2` rather than `case_1`.
-    longest = max(map(len, found), default=0)
-    return best, [name for name in found if len(name) == longest]
+    ways = (known.called, own), (known.called, bare), (known.within, own), (known.ending, bare)
+    for rank, (look, text) in enumerate(ways):
+        if found := [known.names[number] for number in look(text)]:
+            # `model_case_1_2` names `case_1_2` rather than `case_1`.
+            longest = max(map(len, found))
+            return rank, [name for name in found if len(name) == longest]
+    return 0, []
 
 
-def _rank(name: str, own: str, bare: str) -> int | None:
-    if own == name:
-        return 0
-    if bare == name:
-        return 1
-    if re.search(rf"(?<![a-z0-9]){re.escape(name)}(?![a-z0-9])", own):
-        return 2
-    if re.search(r"\d", bare) and re.search(rf"(?<![a-z0-9]){re.escape(bare)}$", name):
-        return 3
-    return None
+def _starts(text: str) -> list[int]:
+    """Where a name may begin: after anything but a letter or digit."""
+    return [start for start in range(len(text)) if start == 0 or not _joins(text[start - 1])]
+
+
+def _joins(character: str) -> bool:
+    return character in ALPHANUMERIC
 
 
 def _ambiguous(problem: str, case: str | None, file: Path) -> DataError:

@@ -70,7 +70,7 @@ def load_exported(description: Path) -> SegmentationTask:
         graph = description.with_name(FILES[content["format"]])
         head, regions = content["head"], content["regions"]
         window = SlidingWindow(**content["window"])
-        Postprocess.from_dict(content["postprocess"])  # nothing else may be built from it
+        Postprocess.from_dict(content["postprocess"])
         wanted = content["input"]["shape"]
     except (OSError, ValueError, KeyError, TypeError, BratsError) as error:
         raise unreadable(description, error) from error

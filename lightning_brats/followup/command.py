@@ -16,7 +16,12 @@ from lightning_brats.followup.course import follow_up
 from lightning_brats.followup.points import find_points, read_dates, time_point, with_masks
 from lightning_brats.followup.writing import sentence, write_follow_up
 from lightning_brats.prediction.average_command import coding
-from lightning_brats.prediction.models import find_checkpoints, load_models
+from lightning_brats.prediction.models import (
+    ensemble_postprocess,
+    find_checkpoints,
+    load_models,
+    strictest,
+)
 from lightning_brats.prediction.segmenter import Segmenter
 from lightning_brats.prediction.writing import save_labels
 
@@ -41,7 +46,7 @@ def run(cfg: DictConfig) -> Path:
     check_writable(folder)
     segmenter = None if cfg.checkpoint is None else _segmenter(given["checkpoint"])
     inputs = [given["input"]] if isinstance(given["input"], str) else given["input"]
-    model = None if segmenter is None else segmenter.models[0]
+    model = None if segmenter is None else strictest(segmenter.models)
     cases = find_points(
         [Path(one) for one in inputs], model, cfg.layout, coding(given["labels"]), cfg.patient
     )
@@ -66,7 +71,7 @@ def run(cfg: DictConfig) -> Path:
 
 
 def _segmenter(checkpoint: Any) -> Segmenter:
-    models = load_models(find_checkpoints(checkpoint))
+    models = load_models(find_checkpoints(checkpoint), ensemble_postprocess(checkpoint))
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     for model in models:
         model.task.to(device)

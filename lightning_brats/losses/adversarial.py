@@ -34,7 +34,7 @@ class Adversary:
         objective: `hinge` (Lim & Ye 2017; Miyato et al. 2018), or `bce`, binary cross-entropy,
             which the generator takes in its non-saturating form (Goodfellow et al. 2014).
         weight: Of the adversarial loss beside the segmentation loss.
-        warm_up: Share of all steps over which the weight rises from 0, in a line.
+        warm_up: Share of the training over which the weight rises from 0, in a line.
         mask_smoothing: True masks are shown with so much taken from 1 and spread over the other
             outputs, lest the discriminator tell probabilities by their not being 0 or 1.
         label_smoothing: What is real counts as 1 minus this (one-sided, Salimans et al. 2016).
@@ -69,7 +69,7 @@ class Adversary:
         """Weight of the adversarial loss.
 
         Args:
-            progress: Share of all steps that are done.
+            progress: Share of the training that is done.
         """
         return self.weight * min(1.0, progress / self.warm_up if self.warm_up else 1.0)
 

@@ -74,7 +74,14 @@ class DeepSupervision(nn.Module):
             for weight, logits in zip(weights, outputs, strict=True)
             if weight
         ]
-        return torch.stack(losses).sum()
+        # Of an output that is left out no voxel: nothing is added, whatever it holds, and yet its
+        # head has a gradient, of 0, for which processes that train together wait.
+        unused = [
+            logits[:0].sum(dtype=losses[0].dtype)
+            for weight, logits in zip(weights, outputs, strict=True)
+            if not weight
+        ]
+        return torch.stack([*losses, *unused]).sum()
 
 
 def _resize(target: Tensor, logits: Tensor) -> Tensor:

@@ -20,6 +20,7 @@ from lightning_brats.prediction.models import (
     ensemble_postprocess,
     find_checkpoints,
     load_models,
+    strictest,
 )
 from lightning_brats.prediction.output import Output, chosen_postprocess, finish
 from lightning_brats.prediction.segmenter import Segmenter
@@ -48,8 +49,7 @@ def predict(cfg: DictConfig) -> Path:
     output = Path(cfg.output)
     check_writable(output)
     patterns = OmegaConf.to_container(cfg.modalities_from) if cfg.modalities_from else None
-    strictest = min(segmenter.models, key=lambda model: model.tolerates_missing)
-    cases = find_cases(strictest, Path(cfg.input), cfg.layout, bad, patterns)  # type: ignore[arg-type]
+    cases = find_cases(strictest(segmenter.models), Path(cfg.input), cfg.layout, bad, patterns)  # type: ignore[arg-type]
     count = len(segmenter.models)
     named = segmenter.models[0].checkpoint if count == 1 else f"{count} networks"
     print(f"segmenting {len(cases)} cases of {cfg.input} with {named} on {device}", flush=True)

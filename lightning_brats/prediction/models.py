@@ -6,7 +6,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from glob import glob, has_magic
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
+
+import torch
 
 from lightning_brats.crossval.stored import stored_ensemble
 from lightning_brats.data.preprocess import Preprocess
@@ -15,10 +18,13 @@ from lightning_brats.errors import ConfigError
 from lightning_brats.export.stored import DESCRIPTION, FILES, load_exported
 from lightning_brats.labels import LabelScheme
 from lightning_brats.models import segmenter
-from lightning_brats.parts import build
+from lightning_brats.parts import check_stored
 from lightning_brats.postprocess import Postprocess
 from lightning_brats.task import SegmentationTask
 
+TRAINING = ("optimizer", "scheduler")
+"""Parts that only training needs."""
+UNREADABLE = (RuntimeError, KeyError, TypeError, EOFError, ValueError, UnpicklingError)
 EXAMPLE = "checkpoint=runs/<model>/<date-time>/checkpoints/best.ckpt"
 
 
@@ -71,6 +77,11 @@ def context(source: CaseSource, preprocess: Preprocess) -> dict[str, Any]:
     }
 
 
+def strictest(models: Sequence[Model]) -> Model:
+    """Of networks used together the one that decides which modalities a case needs."""
+    return min(models, key=lambda model: model.tolerates_missing)
+
+
 def find_checkpoints(where: str | Iterable[str]) -> list[Path]:
     """Checkpoint files, each once, in the order named.
 
@@ -116,7 +127,7 @@ def load_models(checkpoints: Sequence[Path], postprocess: Postprocess | None = N
     models = []
     for path in checkpoints:
         task = load_task(path)
-        own = postprocess or build(task.context["postprocess"])
+        own = postprocess or Postprocess.from_dict(task.context["postprocess"])
         models.append(Model(path, task, Preprocess.from_dict(task.context["preprocess"]), own))
     for what in ("modalities", "regions"):
         first, *others = ((m.checkpoint, _property(m, what)) for m in models)
@@ -140,11 +151,15 @@ def load_task(checkpoint: Path) -> SegmentationTask:
         return load_exported(checkpoint)
     if not checkpoint.is_file():
         raise ConfigError("checkpoint not found", file=checkpoint, remedy=EXAMPLE)
+    reading: dict[str, Any] = {"map_location": "cpu", "weights_only": True}
     try:
+        stored = torch.load(checkpoint, mmap=True, **reading)["hyper_parameters"]
+        needed = {**stored, **dict.fromkeys(TRAINING)}
+        check_stored(needed, checkpoint)
         task = SegmentationTask.load_from_checkpoint(
-            checkpoint, map_location="cpu", weights_only=True
+            checkpoint, **reading, **dict.fromkeys(TRAINING)
         )
-    except (RuntimeError, KeyError, TypeError, EOFError, ValueError) as error:
+    except UNREADABLE as error:
         raise ConfigError(
             f"not a checkpoint of this suite, or a damaged one ({error})", file=checkpoint
         ) from error

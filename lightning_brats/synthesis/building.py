@@ -16,6 +16,7 @@ from lightning_brats.synthesis.tissues import find_colours
 MONITOR = "val/mae_tumour"
 """What a training is validated by; the last weights are used all the same, since an adversary makes
 images more like real ones at the cost of this error."""
+PLATEAU = "lightning_brats.optim.plateau"
 
 
 def synthesises(cfg: DictConfig) -> bool:
@@ -66,6 +67,12 @@ def check(cfg: DictConfig) -> None:
         raise ConfigError(
             f"model={cfg.model_name} cannot be trained with {', '.join(given)}",
             remedy=f"leave {'them' if len(given) > 1 else 'it'} out: these are for segmentations",
+        )
+    if plain(cfg.scheduler).get("_target_") == PLATEAU:
+        raise ConfigError(
+            f"model={cfg.model_name} cannot train by scheduler=plateau, which follows a Dice "
+            "that a generator does not have",
+            remedy="scheduler=poly, cosine, one_cycle or constant",
         )
     if 1 in cfg.queue.patch_size:
         raise ConfigError(

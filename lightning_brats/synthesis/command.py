@@ -7,6 +7,7 @@ training patients and nobody else.
 from __future__ import annotations
 
 import hashlib
+import json
 import shutil
 from collections.abc import Mapping
 from dataclasses import replace
@@ -40,6 +41,8 @@ from lightning_brats.synthesis.writing import (
 
 PICTURED = 3
 """Cases that are drawn."""
+DECISIVE = ("checkpoint_sha256", "data_fingerprint", "trained_on", "seed", "transforms")
+"""Facts that decide what the cases of a batch are."""
 
 
 def run(cfg: DictConfig) -> Path:
@@ -67,8 +70,8 @@ def run(cfg: DictConfig) -> Path:
     partial = output.with_name(f".{output.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
-    known = _write_cases(partial, planner, generator, cfg.count, cfg.seed)
     facts = _facts(generator, cfg)
+    known = _write_cases(partial, planner, generator, cfg.count, facts)
     runs.write_json(partial / RECORD, record(scheme, facts, known))
     _split_with(generator, known).save(partial / "split.json")
     if output.exists():
@@ -79,11 +82,11 @@ def run(cfg: DictConfig) -> Path:
 
 
 def _write_cases(
-    folder: Path, planner: Planner, generator: Generator, count: int, seed: int
+    folder: Path, planner: Planner, generator: Generator, count: int, facts: Mapping[str, Any]
 ) -> dict[str, dict[str, Any]]:
     """Write all cases, and pictures of the first; what is known of each."""
     known = {}
-    batch = hashlib.sha256(f"{generator.digest}:{seed}".encode()).hexdigest()[:6]
+    batch, seed = batch_of(facts), facts["seed"]
     with console.counting("writing", "synthetic cases") as progress:
         progress(0, count)
         for number in range(count):
@@ -96,6 +99,18 @@ def _write_cases(
                 save_png(figure, folder / f"slices-{number + 1}.png", dpi=100)
             progress(number + 1, count)
     return known
+
+
+def batch_of(facts: Mapping[str, Any]) -> str:
+    """What the identifiers of a batch have in common: short hash of all that decides its cases.
+
+    Their number is left out: a larger batch begins with the cases of a smaller one.
+
+    Args:
+        facts: What `synthetic.json` says of all cases.
+    """
+    decisive = json.dumps([facts[name] for name in DECISIVE], sort_keys=True)
+    return hashlib.sha256(decisive.encode()).hexdigest()[:6]
 
 
 def _write(

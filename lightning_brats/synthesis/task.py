@@ -125,9 +125,12 @@ class SynthesisTask(pl.LightningModule):
         return ADVERSARY.discriminator_loss(real, made) + self.net.adversarial * fooling
 
     def validation_step(self, batch: dict[str, Any], batch_idx: int) -> None:
-        """Mean absolute error of one whole volume, its tumour filled in again."""
-        if not batch.get("counted", True):
-            return
+        """Mean absolute error of one whole volume, its tumour filled in again.
+
+        Every rank logs for each of its volumes, if with weight 0: the mean is taken over all ranks,
+        and who has logged nothing would not take part in it.
+        """
+        counted, ranks = bool(batch.get("counted", True)), self.trainer.world_size
         image, labels = batch["image"].to(self.device).float(), batch["mask"].to(self.device)
         seen = view(image, labels, self.centres, self.net.margin, None)
         error = (self.fill(seen, seed=0) - image).abs().mean(1, keepdim=True)
@@ -135,8 +138,10 @@ class SynthesisTask(pl.LightningModule):
         for name, where in zip(self.validated, (seen.hole, tumour), strict=True):
             voxels = int(where.sum())
             value = error[where].sum() / max(1, voxels)
-            weight = min(1, voxels)  # a case without tumour has no error, which is not one of 0
-            self.log(name, value, batch_size=weight, sync_dist=self.trainer.world_size > 1)
+            # A case without tumour has no error, which is not one of 0. Lightning averages weights
+            # over ranks as whole numbers: multiples of the number of ranks stay what they are.
+            weight = ranks * int(counted and voxels > 0)
+            self.log(name, value, batch_size=weight, sync_dist=ranks > 1)
 
     @torch.no_grad()
     def fill(self, seen: View, seed: int) -> Tensor:

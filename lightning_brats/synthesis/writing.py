@@ -37,16 +37,17 @@ def check_reversible(preprocess: Preprocess) -> None:
     """Refuse a preparation that cannot be undone voxel by voxel.
 
     Raises:
-        ConfigError: Intensities were cut off or bent, or volumes resampled.
+        ConfigError: Intensities were cut off or bent, or volumes resampled or cut to a fixed box:
+            a tumour beyond the box would stay in the image and be lost from the mask.
     """
     linear = preprocess.normalisation in ("zscore", "minmax") and preprocess.clip is None
-    default = Preprocess()
-    if not linear or preprocess.spacing is not None or preprocess.raw != default.raw:
+    whole = preprocess.spacing is None and preprocess.crop is None
+    if not linear or not whole or preprocess.raw != Preprocess().raw:
         raise ConfigError(
             "the generator was trained on images that cannot be brought back to the files' own "
             "grid and intensities",
-            remedy="train it with preprocess.normalisation=zscore, preprocess.clip=null and "
-            "preprocess.spacing=null, without raw steps",
+            remedy="train it with preprocess.normalisation=zscore, preprocess.clip=null, "
+            "preprocess.spacing=null and preprocess.crop=null, without raw steps",
         )
 
 
@@ -104,14 +105,18 @@ def write_case(
 def blended(own: np.ndarray, generated: np.ndarray, hole: np.ndarray, width: int) -> np.ndarray:
     """Two images (C, x, y, z), the second's weight rising from the hole's border inwards.
 
+    There is a seam to hide only where brain is kept. At the brain's surface, and at the volume's
+    edge, a gradual weight would keep a rim of what has to go.
+
     Args:
-        own: Seen outside the hole.
-        generated: Seen alone from `width` voxels inside it.
+        own: Seen outside the hole; 0 outside the brain.
+        generated: Seen alone from `width` voxels away from the brain that is kept.
         hole: (x, y, z) bool.
         width: In voxels.
     """
-    depth = edt.edt(np.pad(hole, 1))[1:-1, 1:-1, 1:-1]
-    weight = np.clip(depth / width, 0, 1).astype(np.float32)
+    kept = (own != 0).any(0) & ~hole
+    depth = edt.edt(~kept)
+    weight = np.where(hole, np.clip(depth / width, 0, 1), 0).astype(np.float32)
     return own + weight * (generated - own)
 
 
@@ -150,6 +155,8 @@ def _stored(
     kind = read_nifti(host.images[modality].path, host.case)[0].dtype
     values = np.where(change != 0, np.maximum(own + change, own[brain].min()), own)
     if np.issubdtype(kind, np.integer):
+        # Many programs do not read integers of 64 bits, so nibabel refuses to write them.
+        kind = np.dtype(np.int32) if kind.itemsize > 4 else kind
         limits = np.iinfo(kind)
         return np.clip(np.rint(values), limits.min, limits.max).astype(kind)
     return values.astype(np.float32)

@@ -81,6 +81,14 @@ def _encrypted() -> bytes:
     return bytes(content)
 
 
+def _misnamed() -> bytes:
+    """Says that its name is UTF-8."""
+    content = bytearray(archive({"case-t1c.nii": nifti()}).replace(b"case-", b"case\xff"))
+    for magic, offset in ((b"PK\x03\x04", 7), (b"PK\x01\x02", 9)):  # bit 11 of the flags
+        content[content.index(magic) + offset] |= 8
+    return bytes(content)
+
+
 def _damaged() -> bytes:
     content = bytearray(archive({"case-t1c.nii": nifti()}))
     content[60:400] = bytes(340)
@@ -124,6 +132,11 @@ HOSTILE: dict[str, tuple[Make, str]] = {
         lambda: four(t1c=packed(nifti(dim=_dims(400, 400, 400, 8)))),
         "400 × 400 × 400 × 8 voxels",
     ),
+    "a name of 300 bytes": (
+        lambda: [File(150 * "ж" + "-t1c.nii", nifti())],
+        "longer than 200 bytes",
+    ),
+    "a name that is no UTF-8": (lambda: [File("a.zip", _misnamed())], "damaged or no zip"),
     "gzip bomb": (
         lambda: four(t1c=packed(nifti(dim=_dims(1000, 1000, 1000)) + bytes(40_000_000))),
         "1000 × 1000 × 1000 voxels",

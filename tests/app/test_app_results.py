@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import struct
 from collections.abc import Mapping
 from dataclasses import fields, replace
 from itertools import permutations
 from pathlib import Path
+from types import SimpleNamespace
 
 import nibabel as nib
 import numpy as np
@@ -14,9 +16,11 @@ import pytest
 import pytorch_lightning as pl
 import torch
 from conftest import LPS, write_case
+from hydra import compose, initialize_config_module
 
 from lightning_brats.app.augmenting import EFFECTS, Sample, apply, preset, presets
 from lightning_brats.app.checks import of_prediction, of_scans, swapped
+from lightning_brats.app.command import serve
 from lightning_brats.app.drawing import draw, specify
 from lightning_brats.app.jobs import CancelledError, Job
 from lightning_brats.app.layers import Crop, mz3
@@ -25,13 +29,14 @@ from lightning_brats.app.scoring import compare, protocol_of
 from lightning_brats.app.segmenting import Result, count_windows, measure, nested, segment
 from lightning_brats.app.services import Session
 from lightning_brats.app.trained import Trained, find_trained, load
-from lightning_brats.data.case import Case, Volume
+from lightning_brats.data.case import Case, ImageRef, Volume
 from lightning_brats.data.phantom import make_case
 from lightning_brats.data.preprocess import Geometry, Preprocess
 from lightning_brats.data.reading import read_case, read_mask
 from lightning_brats.data.sources import CaseSource
 from lightning_brats.errors import DataError
-from lightning_brats.labels import MODALITIES, SCHEMES
+from lightning_brats.inference import SlidingWindow
+from lightning_brats.labels import ET, MODALITIES, SCHEMES, LabelScheme
 from lightning_brats.metrics import score_case
 from lightning_brats.models import FCNN
 from lightning_brats.postprocess import Postprocess
@@ -41,10 +46,12 @@ from lightning_brats.task import SegmentationTask
 OBLIQUE = np.array([[-1.9, 0.1, 0, 20], [0.1, -1.9, 0.2, 30], [0, 0.2, 2.9, -9], [0, 0, 0, 1.0]])
 
 
-def save_run(folder: Path, seed: int, dice: float | None) -> Path:
+def save_run(
+    folder: Path, seed: int, dice: float | None, scheme: LabelScheme = SCHEMES["brats2018"]
+) -> Path:
     """A run's folder with random weights, as far as the app looks at it."""
     torch.manual_seed(seed)
-    case = write_case(folder / "trained_on")
+    case = write_case(folder / "trained_on", scheme=scheme)
     stored = context(CaseSource("x", (case,)), Preprocess())
     stored |= {"postprocess": Postprocess().to_dict()}
     window = {"_target_": "lightning_brats.inference.SlidingWindow", "patch_size": [16] * 3}
@@ -56,6 +63,7 @@ def save_run(folder: Path, seed: int, dice: float | None) -> Path:
     if dice is not None:
         rows = f"epoch,val/dice_mean\n0,{dice - 0.1}\n1,{dice}\n2,\n"
         (folder / "metrics.csv").write_text(rows)
+    (folder / "summary.json").write_text('{"regions": {}}')
     return folder
 
 
@@ -151,6 +159,40 @@ def test_every_window_is_counted_and_cancelling_stops_between_two(
         segment(job, chosen, case, False, tmp_path)
     hook.remove()
     assert len(calls) == 1
+
+
+def test_windows_of_all_axes_are_counted(runs: Path, case: Case) -> None:
+    (model,) = load((find_trained(runs)[0],))
+    prepared = model.preprocess(case, model.preprocess.read(replace(case, mask=None)))
+    window = replace(model.task.inference, patch_size=(16, 16, 1))
+
+    def counted(window: SlidingWindow) -> int:
+        task = SimpleNamespace(inference=window)
+        return count_windows(replace(model, task=task), prepared)
+
+    every = replace(window, axes=("sagittal", "coronal", "axial"))
+    assert counted(every) == sum(counted(view) for view in every.views()) > counted(window)
+
+
+def test_runs_that_are_not_done_and_generators_of_images_are_not_offered(tmp_path: Path) -> None:
+    for name, summary in (("done", "regions"), ("images", "image_quality"), ("running", None)):
+        weights = tmp_path / name / "checkpoints" / "best.ckpt"
+        weights.parent.mkdir(parents=True)
+        weights.touch()
+        if summary:
+            (tmp_path / name / "summary.json").write_text(json.dumps({summary: {}}))
+    assert [each.name for each in find_trained(tmp_path)] == ["done"]
+
+
+def test_the_page_can_compose_augmentations_inside_the_command(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    cli = pytest.importorskip("streamlit.web.cli")
+    made = []
+    monkeypatch.setattr(cli, "main", lambda *_, **__: made.append(preset("flips")))
+    with initialize_config_module("lightning_brats.configs", version_base="1.3"):
+        serve(compose("app", [f"runs={tmp_path}", "port=0", "browser=false"]))
+    assert made[0] is not None
 
 
 def test_a_missing_modality_is_named(runs: Path, case: Case, tmp_path: Path) -> None:
@@ -259,9 +301,53 @@ def test_a_reference_on_another_grid_is_refused(result: Result, tmp_path: Path) 
     path = tmp_path / "mask.nii"
     nib.save(nib.Nifti1Image(np.zeros((9, 9, 9), np.uint8), LPS), path)
     other = replace(result, case=replace(result.case, mask=path))
-    with pytest.raises(DataError, match="shape"):
+    with pytest.raises(DataError, match="another grid than the scans: it has 9 × 9 × 9"):
         compare(other, "legacy")
     assert list(draw(other).masks.description["masks"]) == ["segmentation"]
+
+
+def test_a_mirrored_reference_is_not_scored_voxel_by_voxel(result: Result, tmp_path: Path) -> None:
+    labels, affine = result.labels()
+    mirrored = affine @ np.diag([-1, 1, 1, 1.0])
+    mirrored[:3, 3] += affine[:3, 0] * (labels.shape[0] - 1)
+    path = tmp_path / "mask.nii"
+    values = np.asarray(nib.load(result.case.mask).dataobj)
+    nib.save(nib.Nifti1Image(values[::-1], mirrored), path)  # the same, in space
+    other = replace(result, case=replace(result.case, mask=path))
+    with pytest.raises(DataError, match="the affines differ by"):
+        compare(other, "legacy")
+
+
+def test_a_reference_is_read_in_its_own_coding(case: Case, tmp_path: Path) -> None:
+    """4 is the enhancing tumour in the case's files, and the cavity in the network's."""
+    run = tmp_path / "runs" / "postop" / "2024-01-01_00-00-00"
+    save_run(run, 1, 0.8, SCHEMES["brats2024"])
+    (tmp_path / "out").mkdir()
+    chosen = tuple(find_trained(tmp_path / "runs"))
+    found = segment(Job("a", lambda job: None), chosen, case, False, tmp_path / "out")
+    assert (found.coding.name, found.case.scheme.name) == ("brats2024", "brats2018")
+    values = np.asarray(nib.load(case.mask).dataobj)
+    assert np.array_equal(found.reference() == ET, values == 4)
+    assert set(compare(found, "brats2023-gli").scores) == {"WT", "TC", "ET"}
+    masks = draw(found).masks
+    shown = unpacked(masks.data[masks.description["masks"]["reference"]])
+    assert (np.asarray(shown.dataobj) == ET).sum() == (values == 4).sum() > 0
+
+
+def test_regions_that_the_network_does_not_know_are_not_scored(result: Result) -> None:
+    assert set(compare(replace(result, regions=("WT",)), "brats2024-gli").scores) == {"WT"}
+
+
+def test_scans_on_other_grids_are_drawn_on_the_mask_s(result: Result, tmp_path: Path) -> None:
+    first = next(iter(result.case.images))
+    image = nib.load(result.case.images[first].path)
+    coarse = nib.Nifti1Image(np.asarray(image.dataobj)[::2], image.affine @ np.diag([2, 1, 1, 1.0]))
+    nib.save(coarse, tmp_path / "coarse.nii")
+    images = {**result.case.images, first: ImageRef(tmp_path / "coarse.nii")}
+    drawn = draw(replace(result, case=replace(result.case, images=images)))
+    shapes = {unpacked(drawn.images.data[f"image_{name}"]).shape for name in images}
+    assert len(shapes) == 1
+    assert unpacked(drawn.masks.data["a_segmentation"]).shape in shapes
 
 
 def unpacked(content: bytes) -> nib.Nifti1Image:

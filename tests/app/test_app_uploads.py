@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import nibabel as nib
 import numpy as np
@@ -11,8 +12,9 @@ from hostile_uploads import HOSTILE, LATER, LPS, MOST_BYTES, File, archive, four
 from nibabel.nifti1 import Nifti1Extension
 
 from lightning_brats.app.archives import unpack
+from lightning_brats.app.following import Visit, proposed_coding
 from lightning_brats.app.intake import adopt, coding_of, recognise, roles
-from lightning_brats.app.uploads import receive
+from lightning_brats.app.uploads import receive, receive_each
 from lightning_brats.app.volumes import read_volume
 from lightning_brats.data.case import Case
 from lightning_brats.data.phantom import LAYOUTS, write_phantom
@@ -170,6 +172,45 @@ def test_the_coding_of_a_mask_is_guessed_from_its_values(
     mask[0, 0, : len(values)] = values
     (tmp_path / "a_seg.nii").write_bytes(nifti(mask))
     assert coding_of(recognise(tmp_path)[0].scans[0]) is SCHEMES[scheme]
+
+
+def test_masks_of_one_patient_are_taken_for_coded_alike(tmp_path: Path) -> None:
+    """The second visit has no enhancing tumour: alone, its cavity would be taken for one."""
+    visits = []
+    for number, values in enumerate(((1, 2, 3, 4), (1, 2, 4))):
+        mask = np.zeros((24, 28, 20), np.uint8)
+        mask[0, 0, : len(values)] = values
+        files = {"t1c": packed(nifti()), "seg": packed(nifti(mask))}
+        given = receive(
+            [File(f"own-{name}.nii.gz", content) for name, content in files.items()],
+            tmp_path / str(number),
+            MOST_BYTES,
+        )
+        visits.append(Visit(given[0], None))
+    assert coding_of(visits[1].given.scans[-1]) is SCHEMES["brats2018"]
+    assert proposed_coding(visits) is SCHEMES["brats2024"]
+
+
+def test_of_several_cases_with_names_of_their_own_the_coding_is_not_known(tmp_path: Path) -> None:
+    members = {
+        f"{patient}/{patient}_{name}.nii.gz": packed(nifti())
+        for patient in ("anna", "berta")
+        for name in ("t1", "t1ce", "t2", "flair", "seg")
+    }
+    given = receive([File("a.zip", archive(members))], tmp_path / "raw", MOST_BYTES)
+    assert [each.name for each in given] == ["anna", "berta"]
+    assert [each.scheme for each in given] == [None, None]
+
+
+@pytest.mark.parametrize("receiving", [receive, receive_each])
+def test_the_limit_is_that_of_all_files_together(receiving: Any, tmp_path: Path) -> None:
+    content = nifti(np.zeros((40, 40, 40), np.int16))  # 128 kB, and next to nothing when packed
+    uploads = [File(f"{n}.zip", archive({f"case{n}-t1c.nii": content})) for n in range(3)]
+    with pytest.raises(DataError, match="unfolds to"):
+        receiving(uploads, tmp_path / "raw", 2 * len(content) + 1000)
+    with pytest.raises(DataError, match="are allowed"):
+        receiving([File("a-t1c.nii", content)] * 2, tmp_path / "raw", len(content) + 1000)
+    assert receiving(uploads, tmp_path / "raw", 3 * len(content) + 1000)
 
 
 def test_good_files_become_a_case(tmp_path: Path) -> None:

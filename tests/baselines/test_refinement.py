@@ -8,7 +8,7 @@ from lightning_brats.baselines.refinement import KEEP, Refinement, _surely_helps
 from lightning_brats.baselines.scan import Scan
 from lightning_brats.baselines.tissue import dice
 from lightning_brats.errors import ConfigError, DataError
-from lightning_brats.labels import ET, NETC, RC, SNFH
+from lightning_brats.labels import BACKGROUND, ET, NETC, RC, SNFH
 
 SHAPE = (40, 40, 40)
 MM = (1.0, 1.0, 1.0)
@@ -77,6 +77,32 @@ def test_the_border_moves_to_where_intensities_change(decide, radius: float) -> 
     assert dice(TUMOUR, found) > 0.98 > dice(TUMOUR, start) + 0.1
 
 
+@pytest.mark.parametrize("across", [0, 1, 2])
+@pytest.mark.parametrize(
+    ("length", "inside"), [(1.0, True), (1.4, True), (1.5, False), (5.0, False)]
+)
+def test_a_walk_takes_long_steps_less_often(across: int, length: float, inside: bool) -> None:
+    """Two neighbours inside, a long step away each, one outside at 1 mm: 2 to length², by hand."""
+    marks = np.full((3, 3, 3), APART)
+    marks[1, 1] = INSIDE, IN_DOUBT, INSIDE
+    marks[1, 0, 1] = OUTSIDE
+    channel = np.zeros((3, 3, 3))
+    channel[0, 0, 0] = 1  # far away: intensities are alike where steps are taken
+    marks, channel = (np.moveaxis(array, 2, across) for array in (marks, channel))
+    spacing = tuple(length if axis == across else 1.0 for axis in range(3))
+    band = Band((slice(0, 3),) * 3, marks, spacing)
+    assert walk(band, channel, 90.0)[1, 1, 1] == inside
+
+
+def test_a_border_between_thick_slices_holds_a_walk_up() -> None:
+    marks = np.full((1, 5, 6), APART)
+    marks[0, 2] = INSIDE, *[IN_DOUBT] * 4, OUTSIDE
+    channel = np.ones((1, 5, 6))
+    channel[..., 5] = 0  # the border is the outer one of five steps
+    band = Band((slice(0, 1), slice(0, 5), slice(0, 6)), marks, (1.0, 1.0, 5.0))
+    assert walk(band, channel, 90.0)[0, 2].tolist() == [True] * 5 + [False]
+
+
 def test_growing_needs_a_way_from_the_inside() -> None:
     start = ball((20, 20, 20), 7)
     channel = np.where(start | ball((31, 20, 20), 1), 5.0, 1.0)
@@ -114,6 +140,17 @@ def test_a_right_mask_is_left_as_it_is() -> None:
     start = truth()
     start[ball((20, 20, 20), 2)] = NETC
     start[ball((20, 8, 20), 3)] = RC
+    assert np.array_equal(refinement.segment(scan(start)), start)
+
+
+def test_cavities_stay_where_a_mask_is_closed_over_them() -> None:
+    start = np.where(TUMOUR, SNFH, 0).astype(np.uint8)
+    start[20, 20, 18:23] = RC  # thin: closing fills it
+    refinement = Refinement("run")
+    wanted = np.where(start == RC, BACKGROUND, start)
+    before = refinement._scores(scan(start, wanted))["WT"]
+    assert before["close 3 mm"] == before[KEEP] == 1  # chosen by the masks that are written
+    refinement.chosen = {"WT": "close 3 mm", "TC": KEEP, "ET": KEEP}
     assert np.array_equal(refinement.segment(scan(start)), start)
 
 

@@ -73,3 +73,28 @@ def test_a_resumed_average_is_the_uninterrupted_one(tmp_path: Path) -> None:
 def test_a_decay_must_be_a_share() -> None:
     with pytest.raises(ConfigError, match=r"trainer\.ema=1\.5"):
         AveragedWeights(1.5)
+
+
+def test_the_average_follows_the_weights_to_their_device(tmp_path: Path) -> None:
+    """But not the number of weights it is of, lest each step wait for the device to tell."""
+    callback, module, runner = AveragedWeights(0.5), Line(), trainer(tmp_path, 1)
+    callback.setup(runner, module, "fit")
+    callback.on_fit_start(runner, module.to("meta"))
+    average = callback._average_model
+    assert {tensor.device.type for tensor in average.module.state_dict().values()} == {"meta"}
+    assert average.n_averaged.device.type == "cpu"
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs CUDA")
+def test_averaging_never_waits_for_the_gpu(tmp_path: Path) -> None:
+    callback, module, runner = AveragedWeights(0.5), Line(), trainer(tmp_path, 1)
+    callback.setup(runner, module, "fit")
+    callback.on_fit_start(runner, module.to("cuda"))
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        for weight in (-1.0, -2.0, -3.0):
+            module.w.data.fill_(weight)
+            callback._average_model.update_parameters(module)
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+    assert callback._average_model.module.w.item() == pytest.approx(-2.25)

@@ -1,8 +1,11 @@
+import contextlib
 from pathlib import Path
+from typing import Any
 
 import pytest
 import pytorch_lightning as pl
 import torch
+from pytorch_lightning.plugins.precision import MixedPrecision
 from torch.utils.data import DataLoader
 
 from lightning_brats.callbacks.faults import DivergedRunError, SkipNonFinite
@@ -24,7 +27,7 @@ class Line(pl.LightningModule):
         return torch.optim.SGD(self.parameters(), lr=0.1, momentum=0.5)
 
 
-def fit(folder: Path, values: list[float], **settings) -> Line:
+def fit(folder: Path, values: list[float], module: Line | None = None, **settings: Any) -> Line:
     batches = [{"x": torch.tensor([v]), "case": [f"c{i}"]} for i, v in enumerate(values)]
     quiet = {"enable_progress_bar": False, "enable_model_summary": False, "logger": False}
     trainer = pl.Trainer(
@@ -36,7 +39,7 @@ def fit(folder: Path, values: list[float], **settings) -> Line:
         **quiet,
         **settings,
     )
-    module = Line()
+    module = module or Line()
     trainer.fit(module, DataLoader(batches, batch_size=None))
     return module
 
@@ -63,4 +66,41 @@ def test_all_batches_of_an_accumulated_step_are_named(tmp_path: Path, capsys) ->
 def test_clean_training_is_untouched(tmp_path: Path, capsys) -> None:
     module = fit(tmp_path, [1.0, 1.0])
     assert module.w.item() == pytest.approx(1 - 0.1 - 0.15)
+    assert not capsys.readouterr().err
+
+
+class Steep(Line):
+    """A loss of 0 whose gradient is not."""
+
+    def training_step(self, batch: dict, batch_idx: int) -> torch.Tensor:
+        loss = super().training_step(batch, batch_idx)
+        return loss - loss.detach()
+
+
+class ScaledOnly(MixedPrecision):
+    """The gradient scaler of fp16, with nothing computed in 16 bits."""
+
+    def autocast_context_manager(self) -> Any:
+        return contextlib.nullcontext()
+
+
+def scaled(folder: Path, values: list[float], *module: Line, **settings: Any) -> Line:
+    scaler = torch.amp.GradScaler("cpu", init_scale=2.0**8)
+    plugins = [ScaledOnly("16-mixed", "cpu", scaler)]
+    return fit(folder, values, *module, plugins=plugins, **settings)
+
+
+def test_with_a_scaler_a_loss_that_is_no_number_is_told(tmp_path: Path, capsys) -> None:
+    module = scaled(tmp_path, [1.0, float("nan"), 1.0, 1.0])
+    assert module.seen == pytest.approx([1.0, 0.9, 0.9, 0.75])
+    assert "step 1: the loss or its gradient is not a number; skipped" in capsys.readouterr().err
+    values = [1.0, float("nan"), 1.0, 1.0, float("inf"), 1.0]
+    with pytest.raises(DivergedRunError, match="2 times now; the batch's cases: c4, c5"):
+        scaled(tmp_path, values, accumulate_grad_batches=2)
+    assert "cases: c0, c1" in capsys.readouterr().err
+
+
+def test_a_gradient_that_the_scale_makes_infinite_is_no_fault(tmp_path: Path, capsys) -> None:
+    module = scaled(tmp_path, [1.0, 2e38, 1.0], Steep())  # 256 times 2e38 overflows
+    assert module.seen == pytest.approx([1.0, 0.9, 0.9])
     assert not capsys.readouterr().err

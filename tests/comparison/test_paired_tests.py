@@ -194,3 +194,22 @@ def test_cases_of_a_patient_count_once() -> None:
     assert cell.values[0][:, 0] == pytest.approx([0.8, 0.5])
     table: pd.DataFrame = compare_pairs(align(entries, quick()), quick())
     assert table["n"].item() == 2
+
+
+def test_with_a_baseline_only_differences_from_it_are_a_family() -> None:
+    truth, rng = Truth(seed=0.0), np.random.default_rng(3)
+    drawn = truth.draw(rng, (0.0, 0.01, 0.02, 0.03), 25, 2)
+    entries = [
+        entry(f"{name}{seed}", name, seed, {("WT", "dice"): values[:, seed]})
+        for name, values in zip("abcd", drawn, strict=True)
+        for seed in (0, 1)
+    ]
+    settings = quick(baseline="b")
+    every = compare_pairs(align(entries, quick()), quick())
+    asked = compare_pairs(align(entries, settings), settings)
+    own = (every[["a", "b"]] == "b").any(axis=1)
+    assert list(asked["p_holm"].notna()) == list(own)
+    assert own.sum() == 3
+    joint = every.loc[own, ["p_wilcoxon", "p_seeds"]].max(axis=1).to_numpy()
+    assert asked.loc[own, "p_holm"].to_numpy() == pytest.approx(holm(joint))
+    assert not asked.loc[~own, "significant"].any()

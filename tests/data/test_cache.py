@@ -1,4 +1,5 @@
 import errno
+import hashlib
 import json
 import logging
 import multiprocessing
@@ -22,8 +23,10 @@ from lightning_brats.data.cache import Cache, CachedCase, default_cache
 from lightning_brats.data.case import Case
 from lightning_brats.data.entry import foreground
 from lightning_brats.data.exclusion import BadCases
+from lightning_brats.data.phantom import write_phantom
 from lightning_brats.data.preprocess import Preprocess
 from lightning_brats.data.reading import read_case
+from lightning_brats.data.sources import load_cases
 from lightning_brats.errors import DataError
 
 
@@ -74,6 +77,48 @@ def test_a_changed_parameter_or_source_makes_a_new_entry(cache: Cache, case: Cas
     nib.save(nib.Nifti1Image(np.asarray(image.dataobj) * 2, image.affine), path)
     assert cache.get(case).folder != first
     assert cache.get(case.with_modalities(["t1c"])).folder != first
+
+
+def test_channels_of_one_file_in_another_order_make_another_entry(
+    cache: Cache, tmp_path: Path
+) -> None:
+    root = write_phantom(tmp_path / "msd", layout="msd", cases=1, spacing=8.0)
+    orders = ("t1c", "t2f"), ("t2f", "t1c")
+    cases = [load_cases(root, modalities=order).cases[0] for order in orders]
+    assert len(cases[0].files) == 2  # all modalities in one, and the mask
+    first, second = (cache.get(case) for case in cases)
+    assert first.folder != second.folder
+    assert [entry.meta["modalities"] for entry in (first, second)] == [list(o) for o in orders]
+    assert np.array_equal(first.image[0], second.image[1])
+    assert np.array_equal(first.image[1], second.image[0])
+    assert not np.array_equal(first.image[0], first.image[1])
+    assert cache.key(cases[0]) != cache.key(cases[1])
+
+
+def test_the_key_of_a_file_a_modality_stays_what_it_was(cache: Cache, case: Case) -> None:
+    files = []
+    for path in (*(case.images[m].path for m in ("t1n", "t1c", "t2w", "t2f")), case.mask):
+        stat = path.stat()
+        files.append([os.path.realpath(path.parent), path.name, stat.st_size, stat.st_mtime_ns])
+    preprocess = {"normalisation": "zscore", "clip": None, "margin": 0}
+    channels = dict.fromkeys(case.images)
+    parts = [2, preprocess, channels, dict(case.scheme.codes), files]
+    text = json.dumps(parts, sort_keys=True)
+    assert cache.key(case) == hashlib.sha256(text.encode()).hexdigest()[:16]
+    assert cache.key(case.with_modalities(["t2f", "t2w", "t1c", "t1n"])) != cache.key(case)
+
+
+def test_an_entry_of_other_modalities_is_not_taken_for_the_case_s(cache: Cache, case: Case) -> None:
+    path = cache.get(case).folder / "meta.json"
+    meta = json.loads(path.read_text())
+    path.write_text(json.dumps(meta | {"modalities": ["t1c", "t1n", "t2w", "t2f"]}))
+    assert cache.find(case) is None
+    said = r"case_0: .* t1c, t1n, t2w, t2f, wanted are t1n, t1c, t2w, t2f[\s\S]*verify=true"
+    for use in (cache.get, lambda case: cache.prepare([case])):
+        with pytest.raises(DataError, match=said):
+            use(case)
+    assert cache.repair([case])[1] == {"case_0": "the modalities are others, or in another order"}
+    assert cache.repair([case])[1] == {}
 
 
 def test_a_damaged_entry_is_rebuilt(cache: Cache, case: Case) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import pickle
 from pathlib import Path
@@ -12,7 +13,7 @@ from conftest import write_case
 
 from lightning_brats.data.cache import Cache
 from lightning_brats.data.case import Case
-from lightning_brats.data.catalogue import Catalogue, Description, file_name, trust
+from lightning_brats.data.catalogue import Catalogue, Description, file_name, files, trust
 from lightning_brats.data.preprocess import Preprocess
 from lightning_brats.data.sources import load_cases
 from lightning_brats.errors import DataError
@@ -75,6 +76,45 @@ def test_find_wants_the_very_case(catalogue: Catalogue, cases: list[Case]) -> No
     assert catalogue.find(cases[2]) == 2
     assert catalogue.find(cases[2].with_modalities(["t1c"])) is None
     assert catalogue.find(load_cases(catalogue.known["roots"][0], regions=["ET"]).cases[2]) is None
+
+
+def test_find_wants_the_modalities_in_their_order(catalogue: Catalogue, cases: list[Case]) -> None:
+    turned = cases[2].with_modalities(["t2f", "t2w", "t1c", "t1n"])
+    assert turned == cases[2]  # mappings are equal in any order
+    assert catalogue.find(turned) is None
+
+
+@pytest.mark.parametrize(
+    "preprocess", [Preprocess(crop=[[0, 12], [0, 28], [0, 20]]), Preprocess(spacing=3.0)]
+)
+def test_sizes_of_tumours_know_neither_crop_nor_voxel_size(
+    catalogue: Catalogue, cases: list[Case], preprocess: Preprocess
+) -> None:
+    other = Cache(catalogue.cache, preprocess).prepare(cases)
+    assert other.volumes() == catalogue.volumes()
+    left = [sum(entry.meta["voxels"]) * (preprocess.spacing or 1) ** 3 for entry in other.entries]
+    assert left != [1000 * ml for ml in catalogue.volumes().values()]
+
+
+def test_entries_that_do_not_say_the_size_are_measured(cases: list[Case], tmp_path: Path) -> None:
+    """Whole ones to the voxel, as splits were drawn by; cropped ones by their statistics."""
+    whole = Cache(tmp_path / "cache", Preprocess())
+    cut = Cache(tmp_path / "cache", Preprocess(crop=[[0, 12], [0, 28], [0, 20]]))
+    known = whole.prepare(cases).volumes()
+    for cache in (whole, cut):
+        for entry in cache.prepare(cases).entries:
+            meta = json.loads((entry.folder / "meta.json").read_text())
+            assert meta.pop("tumour_ml") == known[meta["case"]]
+            (entry.folder / "meta.json").write_text(json.dumps(meta))
+    assert whole.prepare(cases).volumes() == known
+    assert cut.prepare(cases).volumes() == pytest.approx(known, rel=1e-4)
+
+
+def test_a_catalogue_of_other_columns_is_passed_over(catalogue: Catalogue) -> None:
+    older = catalogue.table.drop_columns(["tumour_ml"])
+    name = file_name(catalogue.cache, "older")
+    files.write(older, name)
+    assert Catalogue.open(name, catalogue.cache) is None
 
 
 def test_it_is_trusted_until_something_changes(

@@ -1,5 +1,6 @@
 """Which file is which case's, whatever the habits of naming."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -7,6 +8,7 @@ import pytest
 from lightning_brats.data.case import Case
 from lightning_brats.errors import DataError
 from lightning_brats.evaluation import pair_files
+from lightning_brats.evaluation.pairing import MASK_ENDING, _best, _Names
 from lightning_brats.labels import SCHEMES
 
 
@@ -93,3 +95,60 @@ def test_ambiguous_or_foreign_names_are_refused(folder, files, message) -> None:
 def test_a_missing_folder_is_named(tmp_path) -> None:
     with pytest.raises(DataError, match="nowhere"):
         pair_files(tmp_path / "nowhere", stub("case_1"))
+
+
+def by_comparing(own: str, names: list[str]) -> tuple[int, list[str]]:
+    """Every file with every case: the rule that looking names up has to follow."""
+
+    def rank(name: str) -> int:
+        whole = rf"(?<![a-z0-9]){re.escape(name)}(?![a-z0-9])"
+        ending = rf"(?<![a-z0-9]){re.escape(bare)}$"
+        rules = (
+            own == name,
+            bare == name,
+            re.search(whole, own),
+            re.search(r"\d", bare) and re.search(ending, name),
+            True,
+        )
+        return next(number for number, rule in enumerate(rules) if rule)
+
+    own, bare = own.lower(), MASK_ENDING.sub("", own.lower())
+    ranks = {name: rank(name.lower()) for name in names}
+    best = min(ranks.values())
+    found = [name for name in names if ranks[name] == best < 4]
+    longest = max(map(len, found), default=0)
+    return best if found else 0, [name for name in found if len(name) == longest]
+
+
+def test_looking_names_up_finds_what_comparing_them_finds() -> None:
+    names = ["case_1", "case_10", "case_1_2", "Case_3", "a-100", "b-100", "BraTS-GLI-00005-100"]
+    names += ["BraTS-GLI-00006-100", "x.y", "-odd-", "case", "seg"]
+    files = [*names, *(f"{name}{end}" for name in names for end in ("_seg", "-PRED", "_fold0"))]
+    files += [*(f"unet_{name}" for name in names), "00005-100", "005-100", "100", "5-100_seg"]
+    files += ["case_1 case_10", "case_1_case_10", "case_11", "xcase_1", "x_y", "nothing", "_seg"]
+    files += ["a--odd-b", "a-odd-b", "case_1_2_3", "my.case_3.new", "y", "gli-00006-100"]
+    known = _Names(names)
+    found = {file: _best(Path(f"{file}.nii.gz"), known) for file in files}
+    assert found == {file: by_comparing(file, names) for file in files}
+    assert {rank for rank, _ in found.values()} == {0, 1, 2, 3}
+
+
+class Counted(dict):
+    """Counts how often it is asked."""
+
+    asked = 0
+
+    def get(self, key, default=None):
+        Counted.asked += 1
+        return super().get(key, default)
+
+
+def test_files_are_not_compared_with_every_case(monkeypatch: pytest.MonkeyPatch) -> None:
+    names = [f"BraTS-GLI-{number:05d}-100" for number in range(3000)]
+    known = _Names(names)
+    known.whole, known.endings = Counted(known.whole), Counted(known.endings)
+    for pattern, lookups in (("{}", 1), ("{}_seg", 2), ("unet_{}", 17), ("{}_fold0", 17)):
+        monkeypatch.setattr(Counted, "asked", 0)
+        for name in names:
+            assert _best(Path(f"{pattern.format(name)}.nii.gz"), known)[1] == [name]
+        assert Counted.asked <= lookups * len(names)

@@ -67,3 +67,24 @@ def test_deep_supervision_of_dynunet() -> None:
     assert len(each) == 2
     expected = (2 * each[0] + each[1]) / 3
     torch.testing.assert_close(DeepSupervision(loss)(outputs, target), expected)
+
+
+def test_an_output_that_is_left_out_still_has_a_gradient() -> None:
+    """Processes that train together wait for one of every parameter."""
+    fine, coarse = (
+        torch.full((2, 3, n, n), v, requires_grad=True) for n, v in ((4, 1.0), (2, 7.0))
+    )
+    loss = DeepSupervision(Mean(), [1, 0])
+    loss([fine, coarse], torch.zeros(2, 1, 4, 4)).backward()
+    assert torch.equal(coarse.grad, torch.zeros(2, 3, 2, 2))
+    assert fine.grad.sum().item() == pytest.approx(1)
+
+
+@pytest.mark.parametrize("value", [float("inf"), float("nan")])
+def test_what_is_left_out_may_be_no_number(value: float) -> None:
+    fine = torch.ones(1, 3, 4, 4)
+    coarse = torch.full((1, 3, 2, 2), value, requires_grad=True)
+    loss = DeepSupervision(Mean(), [1, 0])([fine, coarse], torch.zeros(1, 1, 4, 4))
+    assert loss.item() == 1
+    loss.backward()
+    assert torch.equal(coarse.grad, torch.zeros(1, 3, 2, 2))

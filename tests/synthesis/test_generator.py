@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -130,23 +131,67 @@ def test_without_an_adversary_there_is_none() -> None:
     assert task.adversarial(None, torch.zeros(1)).item() == 0  # type: ignore[arg-type]
 
 
+def validated(task: SynthesisTask, *batches: dict[str, Any]) -> dict[str, float]:
+    """What a validation on these volumes logs."""
+    trainer = pl.Trainer(
+        accelerator="cpu", logger=False, enable_progress_bar=False, enable_model_summary=False
+    )
+    loader = DataLoader(list(batches), batch_size=None)
+    return dict(trainer.validate(task, loader, verbose=False)[0])
+
+
 def test_a_case_without_tumour_says_nothing_of_the_error() -> None:
     """Of two volumes the first alone has a tumour: its error is the mean over both."""
     image, labels = sample()
     task = make()
-    trainer = pl.Trainer(
-        accelerator="cpu", logger=False, enable_progress_bar=False, enable_model_summary=False
-    )
     batches = [{"image": image[i : i + 1], "mask": labels[i : i + 1]} for i in range(2)]
-
-    def validated(*which: int) -> dict[str, float]:
-        loader = DataLoader([batches[place] for place in which], batch_size=None)
-        return dict(trainer.validate(task, loader, verbose=False)[0])
-
-    both, first, nothing = validated(0, 1), validated(0), validated(1)
+    both, first, nothing = (
+        validated(task, *given) for given in (batches, batches[:1], batches[1:])
+    )
     assert first["val/mae"] > 0
     assert both == pytest.approx(first)
     assert all(np.isnan(value) for value in nothing.values())
+
+
+def test_a_case_that_fills_up_is_logged_with_no_weight() -> None:
+    """Two volumes of which one counts; where none does the metrics are there all the same."""
+    image, labels = sample()
+    labels[1, :, 9:12, 9:12, 9:12] = 2
+    batches = [{"image": image[i : i + 1], "mask": labels[i : i + 1]} for i in range(2)]
+    filler = {**batches[1], "counted": False}
+    task = make()
+    alone = validated(task, batches[0])
+    assert validated(task, batches[0], filler) == pytest.approx(alone)
+    assert validated(task, *batches) != pytest.approx(alone)
+    nothing = validated(task, filler)
+    assert set(nothing) == set(alone)
+    assert all(np.isnan(value) for value in nothing.values())
+
+
+class TwoRanks:
+    """Of a trainer what the task asks for."""
+
+    world_size = 2
+
+
+def test_three_volumes_on_two_ranks_weigh_alike(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The last one fills up. Weights are averaged over ranks and cut to whole numbers."""
+    image, labels = sample()
+    task, ranks = make(), TwoRanks()
+    task.trainer = ranks  # type: ignore[assignment]
+    logged: list[tuple[str, int, bool]] = []
+
+    def log(name: str, value: torch.Tensor, batch_size: int, sync_dist: bool) -> None:
+        logged.append((name, batch_size, sync_dist))
+
+    monkeypatch.setattr(task, "log", log)
+    for number in range(4):
+        batch = {"image": image[:1], "mask": labels[:1], "counted": number < 3}
+        task.validation_step(batch, number)
+    for name in task.validated:
+        weights = [weight for other, weight, _ in logged if other == name]
+        assert weights == [2, 2, 2, 0]  # on average over the ranks 3, the number of volumes
+    assert all(shared for _, _, shared in logged)
 
 
 @pytest.mark.parametrize("wrong", [{"margin": 0}, {"adversarial": -1.0}, {"tumour_weight": 0.0}])

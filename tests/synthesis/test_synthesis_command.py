@@ -109,6 +109,23 @@ def test_the_brain_stays_brain(tmp_path: Path) -> None:
         assert np.array_equal(stored != 0, read_case(host).brain)
 
 
+@pytest.mark.parametrize("kind", [np.int64, np.uint64])
+def test_integers_of_64_bits_become_those_of_32(tmp_path: Path, kind: type) -> None:
+    host = write_case(tmp_path / "real", "host", shape=(10, 10, 10))
+    for ref in host.images.values():
+        old = nib.load(ref.path)
+        values = np.asarray(old.dataobj).astype(kind)
+        nib.save(nib.Nifti1Image(values, old.affine, dtype=kind), ref.path)
+    prepared = Cache(tmp_path / "cache", Preprocess()).get(host).prepared()
+    hole = np.zeros(prepared.image.shape[1:], bool)
+    folder = tmp_path / "SYNTH-ab-0000"
+    write_synthetic(folder, host, prepared, np.asarray(prepared.image), hole.astype(np.uint8), hole)
+    for channel, modality in enumerate(host.images):
+        stored = nib.load(folder / f"{folder.name}_{modality}.nii.gz")
+        assert stored.get_data_dtype() == np.int32
+        assert np.array_equal(stored.get_fdata(), read_case(host).image[channel])
+
+
 def test_file_names_follow_the_host_s(tmp_path: Path) -> None:
     def case(name: str, file: str, channel: int | None = None) -> Case:
         path = tmp_path / name / file
@@ -126,20 +143,28 @@ def test_file_names_follow_the_host_s(tmp_path: Path) -> None:
     assert file_name(stacked, "t1c", "SYNTH-a-1") == "SYNTH-a-1-t1c.nii.gz"
 
 
-def test_the_seam_is_gradual() -> None:
-    hole = np.zeros((1, 1, 12), bool)
-    hole[..., 3:] = True
-    hole = np.repeat(np.repeat(hole, 9, 0), 9, 1)
-    own, new = np.zeros((1, 9, 9, 12)), np.ones((1, 9, 9, 12))
-    line = blended(own, new, hole, 3)[0, 4, 4]
-    # 1, 2 and 3 voxels in; the volume's end, and its sides, are borders too
-    assert line[:6] == pytest.approx([0, 0, 0, 1 / 3, 2 / 3, 1])
-    assert line[7] == pytest.approx(1)
+def test_the_seam_is_gradual_towards_brain_that_is_kept() -> None:
+    own = np.zeros((2, 9, 9, 14))
+    own[1, :, :, :12] = 5  # the brain ends at 11
+    hole = np.zeros((9, 9, 14), bool)
+    hole[:, :, 3:12] = True
+    found = blended(own, own + 1, hole, 3) - own
+    # 1, 2 and 3 voxels from voxel 2; at the brain's surface and the volume's sides nothing is kept.
+    wanted = [0, 0, 0, 1 / 3, 2 / 3, *[1] * 7, 0, 0]
+    for side in (0, 4, 8):
+        assert found[0, side, 4] == pytest.approx(wanted)
+    assert blended(own, own + 1, np.ones((9, 9, 14), bool), 3) == pytest.approx(own + 1)
 
 
 def test_what_cannot_be_undone_is_refused(tmp_path: Path) -> None:
     check_reversible(Preprocess(normalisation="minmax", margin=3))
-    for wrong in ({"clip": (1, 99)}, {"normalisation": "percentile"}, {"spacing": 2.0}):
+    box = ((0, 9), (0, 9), (0, 9))
+    for wrong in (
+        {"clip": (1, 99)},
+        {"normalisation": "percentile"},
+        {"spacing": 2.0},
+        {"crop": box},
+    ):
         with pytest.raises(ConfigError, match="cannot be brought back"):
             check_reversible(Preprocess(**wrong))
     with pytest.raises(ConfigError, match="no file name for adc"):
@@ -150,6 +175,22 @@ def test_what_cannot_be_undone_is_refused(tmp_path: Path) -> None:
     ]
     with pytest.raises(DataError, match="keep their host's coding"):
         one_scheme(cases)
+
+
+def test_batches_that_differ_in_anything_but_their_number_have_other_names() -> None:
+    facts = {
+        "checkpoint_sha256": "ab",
+        "data_fingerprint": "cd",
+        "trained_on": ["a", "b"],
+        "seed": 0,
+        "transforms": {"mirror": 0.5, "favour": "ET"},
+    }
+    first = command.batch_of(facts)
+    others = {"transforms": {"mirror": 0.5, "favour": "RC"}, "seed": 1, "checkpoint_sha256": "ef"}
+    names = {first, *(command.batch_of({**facts, key: other}) for key, other in others.items())}
+    assert len(names) == 4
+    turned = {"favour": "ET", "mirror": 0.5}  # the same, written the other way round
+    assert command.batch_of({**facts, "transforms": turned, "made_by": "another version"}) == first
 
 
 # Hosts and plans ---------------------------------------------------------------------------------
@@ -296,6 +337,7 @@ def test_train_synthesize_and_train_with_the_cases(tmp_path: Path) -> None:
     [
         ("trainer.compile=true", "trainer.compile"),
         ("modality_dropout=0.2", "modality_dropout"),
+        ("scheduler=plateau", r"follows a Dice[\s\S]*scheduler=poly"),
         ("queue.patch_size=[16,16,1]", "three axes|2-D|3-D"),
     ],
 )

@@ -12,7 +12,7 @@ const tell = (type, data) => window.parent.postMessage({ isStreamlitMessage: tru
 
 const state = {
   spec: null, data: null, panels: [], modality: 0, shown: "", errorRegion: "", regions: new Set(),
-  contour: false, opacity: 0.55, map: "", view: "multi", crosshair: true, radiological: true,
+  contour: false, opacity: 0.55, map: "", view: "multi", crosshair: true, radiological: true, failed: false,
 };
 
 function bytes(key) {
@@ -291,6 +291,14 @@ function link() {
   }
 }
 
+// What was shown before may not have started.
+function restart() {
+  for (const id of ["controls", "panels", "place", "hint"]) $(id).hidden = false;
+  $("failure").hidden = true;
+  if (state.failed) tell("streamlit:setComponentValue", { value: null, dataType: "json" });
+  state.failed = false;
+}
+
 async function show(spec, data) {
   Object.assign(state, { spec, data, modality: 0, shown: Object.keys(spec.panels[0].masks)[0], map: "" });
   state.regions = new Set(spec.regions.map(({ name }) => name));
@@ -327,6 +335,7 @@ async function show(spec, data) {
 }
 
 function fail(reason) {
+  state.failed = true;
   for (const id of ["controls", "panels", "place", "hint"]) $(id).hidden = true;
   $("failure").hidden = false;
   $("failure").textContent = `The interactive viewer cannot start: ${reason}. Still slices are shown below instead.`;
@@ -338,6 +347,7 @@ async function render({ args }) {
   const { spec, ...data } = args;
   if (state.spec?.id === spec.id) return;
   state.spec = spec;
+  restart();
   try {
     if (!document.createElement("canvas").getContext("webgl2")) throw new Error("this browser has no WebGL 2");
     await show(spec, data);

@@ -80,5 +80,5 @@ def _sample() -> Sample | None:
     made: Sample | None = visitor.remembered(SAMPLE, of)
     if made is None:
         with st.spinner("preparing the scans"), one_at_a_time():
-            made = Sample.read(case, result.labels()[0] if result else None)
+            made = Sample.read(result.segmented if result else case)
     return visitor.remember(SAMPLE, of, made)

@@ -9,14 +9,15 @@ import pandas as pd
 import streamlit as st
 
 from lightning_brats.app.jobs import Job
+from lightning_brats.app.scoring import Comparison, protocol_of
 from lightning_brats.app.scoring import compare as score
-from lightning_brats.app.scoring import protocol_of
 from lightning_brats.app.segmenting import nested
 from lightning_brats.app.services import Outcome, outcome, services, session
 from lightning_brats.app.tabs.shared import (
     NO_CASE,
     choose_trained,
     produce,
+    show_error,
     show_panels,
     show_problem,
     start,
@@ -84,9 +85,8 @@ def _show(found: list[Outcome]) -> None:
     rows |= _scores(found)
     names = [f"{side}: {each.model}" for side, each in zip(("left", "right"), results, strict=True)]
     st.dataframe(pd.DataFrame.from_dict(rows, orient="index", columns=names))
-    panels = {name: each.drawn for name, each in zip(names, found, strict=True)}
-    name = "compare-" + "-".join(each.key for each in results)
-    show_panels(name, panels, results[0])
+    name = "-".join(("compare", *(each.key for each in results)))
+    show_panels(name, dict(zip(names, found, strict=True)))
 
 
 def _scores(found: list[Outcome]) -> dict[str, list[str]]:
@@ -94,14 +94,18 @@ def _scores(found: list[Outcome]) -> dict[str, list[str]]:
     if found[0].result.case.mask is None:
         return {}
     protocol = protocol_of(found[0].result.case.scheme)
+    of = tuple(each.result.key for each in found)
+    scored: list[Comparison] | None = session().remembered(SLOTS[0], of)
     try:
-        scored = [score(each.result, protocol) for each in found]
+        if scored is None:
+            scored = [score(each.result, protocol) for each in found]
     except BratsError as error:
-        st.warning(f"The reference cannot be used: {error.problem}.")
+        show_error(error.problem, error.remedy)
         return {}
+    session().remember(SLOTS[0], of, scored)
     return {
         f"{region} lesion-wise Dice ({protocol})": [
-            number(each.scores[region].get("lesion_dice"), 3) for each in scored
+            number(each.scores.get(region, {}).get("lesion_dice"), 3) for each in scored
         ]
-        for region in scored[0].scores
+        for region in dict.fromkeys(region for each in scored for region in each.scores)
     }

@@ -10,11 +10,19 @@ import streamlit as st
 
 from lightning_brats.app.jobs import Job
 from lightning_brats.app.pictures import png
-from lightning_brats.app.segmenting import input_of
+from lightning_brats.app.segmenting import input_of, with_flips
 from lightning_brats.app.services import services, session
-from lightning_brats.app.tabs.shared import NO_CASE, choose_trained, show_problem, start, wait
+from lightning_brats.app.tabs.shared import (
+    NO_CASE,
+    choose_trained,
+    show_error,
+    show_problem,
+    start,
+    wait,
+)
 from lightning_brats.app.trained import Trained, load
 from lightning_brats.data.case import Case
+from lightning_brats.errors import BratsError
 from lightning_brats.explain import explain_case
 from lightning_brats.explain.pictures import map_figure, modality_figure
 from lightning_brats.explain.writing import verdict
@@ -59,14 +67,15 @@ def explain() -> None:
         st.info("There is no trained run yet.")
         return
     with right:
-        regions = load(chosen)[0].task.regions
+        regions = _regions(chosen)
         region = st.selectbox(
             "Region",
             regions,
-            index=len(regions) - 1,
+            index=max(len(regions) - 1, 0),
             format_func=lambda r: f"{r} {REGION_NAMES[r]}",
         )
-    if st.button("Explain", type="primary", disabled=SLOT in visitor.jobs):
+    if st.button("Explain", type="primary", disabled=SLOT in visitor.jobs or not regions):
+        assert region is not None
         start(SLOT, partial(_explain, chosen=chosen, case=visitor.case, region=region))
     made = wait(SLOT)
     if made is not None:
@@ -78,13 +87,22 @@ def explain() -> None:
         _show(found)
 
 
+def _regions(chosen: tuple[Trained, ...]) -> tuple[str, ...]:
+    """Of a network that can be loaded; none, and a message, where it cannot."""
+    try:
+        return load(chosen)[0].task.regions
+    except BratsError as error:
+        show_error(error.problem, error.remedy)
+        return ()
+
+
 def _explain(job: Job, chosen: tuple[Trained, ...], case: Case, region: str) -> Explained:
     def progress(doing: str, done: int, total: int) -> None:
         low, high = SHARES.get(doing, (0.0, 1.0))
         job.at(f"{doing}: {done} of {total}", low + (high - low) * done / max(total, 1))
 
-    model = load(chosen)[0]
-    wanted = replace(input_of(case, [model]), mask=case.mask)
+    model = with_flips(load(chosen)[0], False)
+    wanted = replace(input_of(case, [model]), mask=case.mask, scheme=case.scheme)
     found = explain_case(model, wanted, region, STEPS, progress=progress)
     return Explained(
         verdict(found.contributions, region),

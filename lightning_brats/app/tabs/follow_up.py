@@ -8,12 +8,13 @@ from typing import Any
 
 import streamlit as st
 
-from lightning_brats.app.following import Followed, Visit, follow
+from lightning_brats.app.following import Followed, Visit, follow, proposed_coding
 from lightning_brats.app.services import services, session
 from lightning_brats.app.settings import UNFOLDED
-from lightning_brats.app.tabs.shared import choose_trained, show_problem, start, wait
-from lightning_brats.app.uploads import Upload, example, one_at_a_time, receive
+from lightning_brats.app.tabs.shared import choose_trained, show_error, show_problem, start, wait
+from lightning_brats.app.uploads import example, one_at_a_time, receive_each
 from lightning_brats.errors import BratsError
+from lightning_brats.labels import SCHEMES, LabelScheme
 
 SLOT = "follow-up"
 VISITS = "visits"
@@ -32,10 +33,11 @@ def follow_patient() -> None:
             "Let a network make the masks", value=False, key="by-network"
         )
         chosen = choose_trained("Network", "follow-networks") if visits and by_network else ()
+        coding = None if by_network else _coding(visits)
         ready = len(visits) > 1 and SLOT not in visitor.jobs and bool(chosen or not by_network)
         if st.button("Compare the examinations", type="primary", disabled=not ready):
             folder = visitor.fresh("followup")
-            start(SLOT, partial(follow, visits=visits, chosen=chosen, folder=folder))
+            start(SLOT, partial(follow, visits=visits, chosen=chosen, folder=folder, coding=coding))
     made = wait(SLOT)
     if made is not None:
         services().kept.put(visitor.name, SLOT, made)
@@ -59,23 +61,18 @@ def _give() -> None:
         return
     visitor.clear()
     visitor.uploads += 1
+    most = UNFOLDED * services().settings.upload_mb * 1_000_000
     try:
         with st.spinner("reading the examinations"), one_at_a_time():
-            visitor.prepared[VISITS] = example(2.0, **EXAMPLE) if wanted else _unpack(uploads)
+            visitor.prepared[VISITS] = (
+                example(2.0, **EXAMPLE)
+                if wanted
+                else receive_each(uploads, visitor.folder / "visits", most)
+            )
     except BratsError as error:
         visitor.prepared[VISITS] = []
         visitor.fail(error)
     st.rerun()
-
-
-def _unpack(uploads: list[Upload]) -> list[Any]:
-    visitor = session()
-    most = UNFOLDED * services().settings.upload_mb * 1_000_000
-    return [
-        given
-        for number, upload in enumerate(uploads)
-        for given in receive([upload], visitor.folder / f"visits_{number}", most)
-    ]
 
 
 def _ordered(given: Any) -> list[Visit]:
@@ -96,6 +93,30 @@ def _ordered(given: Any) -> list[Visit]:
     if all(day is not None for day in days):
         return sorted(visits, key=lambda visit: visit.day or date.min)
     return [Visit(visit.given, None) for visit in visits]
+
+
+def _coding(visits: list[Visit]) -> LabelScheme | None:
+    """Have the visitor say how masks are coded that do not tell; all of a patient's alike."""
+    if all(visit.given.scheme is not None for visit in visits):
+        return None
+    visitor, names = session(), list(SCHEMES)
+    of = visitor.uploads
+    likely: str | None = visitor.remembered("coding", of)
+    if likely is None:
+        try:
+            likely = proposed_coding(visits).name
+        except BratsError as error:
+            show_error(error.problem, error.remedy)
+            return None
+    visitor.remember("coding", of, likely)
+    name = st.selectbox(
+        "Labels of the masks",
+        names,
+        index=names.index(likely),
+        format_func=lambda each: f"{each}: {SCHEMES[each].describe()}",
+        key=f"follow-coding-{of}",
+    )
+    return SCHEMES[name]
 
 
 def _show(found: Followed) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+import shutil
 from typing import Any
 
 import streamlit as st
@@ -86,9 +86,12 @@ def _correct(given: Given) -> None:
     coding = _coding(given, wanted)
     shown = (given.name, tuple(wanted), coding)
     if visitor.case is None or visitor.prepared.get("shown") != shown:
-        first = visitor.case is not None and "shown" not in visitor.prepared
+        case, first = visitor.case, "shown" not in visitor.prepared
+        as_read = case is not None and coding in (None, case.scheme.name) and wanted == proposed
+        if not (first and as_read):
+            visitor.forget()
         visitor.prepared["shown"] = shown
-        if first and wanted == proposed:
+        if first and as_read:
             return
         try:
             with one_at_a_time():
@@ -138,4 +141,7 @@ def _adopt(given: Given, wanted: list[str | None], coding: str | None) -> None:
         )
     chosen = {role: scan for role, scan in zip(wanted, given.scans, strict=True) if role}
     scheme = given.scheme or SCHEMES[coding or "brats2023"]
-    visitor.case = replace(adopt(chosen, scheme, visitor.fresh("case")))
+    before, visitor.case = visitor.case, None
+    if before is not None:
+        shutil.rmtree(before.files[0].parent, ignore_errors=True)
+    visitor.case = adopt(chosen, scheme, visitor.fresh("case"))

@@ -49,6 +49,7 @@ def segment() -> None:
                 folder=visitor.fresh("segmentation"),
             )
             start(SLOT, work)
+    found = outcome(SLOT)  # none any more where the scans have just become others
     made: Outcome | None = wait(SLOT)
     if made is not None:
         services().kept.put(visitor.name, SLOT, made)
@@ -66,7 +67,7 @@ def _show(found: Outcome) -> None:
     result: Result = found.result
     st.subheader("Segmentation")
     show_findings(result)
-    show_panels(f"{SLOT}-{result.key}", {"": found.drawn}, result)
+    show_panels(f"{SLOT}-{result.key}", {"": found})
     show_downloads(result)
     if result.case.mask is not None:
         show_reference(found)

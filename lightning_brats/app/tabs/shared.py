@@ -11,9 +11,8 @@ import streamlit as st
 
 from lightning_brats.app import pictures, viewer
 from lightning_brats.app.demo import MINUTES
-from lightning_brats.app.drawing import Drawn, draw
+from lightning_brats.app.drawing import draw
 from lightning_brats.app.jobs import Job
-from lightning_brats.app.segmenting import Result
 from lightning_brats.app.segmenting import segment as segment_case
 from lightning_brats.app.services import Outcome, services, session
 from lightning_brats.app.trained import Trained, find_trained
@@ -141,18 +140,28 @@ def show_error(problem: str, remedy: str | None) -> None:
     st.error("\n\n".join(sentences))
 
 
-def show_panels(name: str, panels: dict[str, Drawn], result: Result) -> None:
-    """The viewer; where the browser cannot, slices drawn here, and why."""
-    failed = viewer.show(services().viewer, name, panels, result.regions)
+def show_panels(name: str, panels: dict[str, Outcome]) -> None:
+    """The viewer; where the browser cannot, slices drawn here, and why.
+
+    Args:
+        name: Of what is shown.
+        panels: Title → outcome; all of one case.
+    """
+    drawn = {title: each.drawn for title, each in panels.items()}
+    results = [each.result for each in panels.values()]
+    regions = tuple(dict.fromkeys(region for each in results for region in each.regions))
+    failed = viewer.show(services().viewer, name, drawn, regions)
     if failed:
         st.warning(f"The interactive viewer cannot start ({failed['failed']}): still slices.")
-        modality = st.selectbox("Modality", list(result.case.images), key=f"still-{name}")
+        modality = st.selectbox("Modality", list(results[0].case.images), key=f"still-{name}")
         columns = st.columns(3)
         places = [
             column.slider(text, 0.0, 1.0, 0.5, 0.01, key=f"{text}-{name}")
             for column, text in zip(columns, ("up–down", "front–back", "left–right"), strict=True)
         ]
-        st.image(pictures.slices(result, modality, (places[2], places[1], places[0])))
+        for title, result in zip(panels, results, strict=True):
+            still = pictures.slices(result, modality, (places[2], places[1], places[0]))
+            st.image(still, caption=title or None)
 
 
 def _plain(text: str) -> str:

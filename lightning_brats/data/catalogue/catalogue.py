@@ -136,13 +136,12 @@ class Catalogue(Sequence[Case]):
         return self._numbers("shape")
 
     def volumes(self) -> dict[str, float]:
-        """Case → ml of everything labelled, for the cases that have a mask."""
-        counted = zip(self.names, self._numbers("spacing"), self._take("voxels"), strict=True)
-        return {
-            name: float(sum(voxels.as_py()) * spacing.prod() / 1000)
-            for name, spacing, voxels in counted
-            if voxels.is_valid
-        }
+        """Case → ml of everything labelled, for the cases that have a mask.
+
+        Neither a crop nor another voxel size changes them, see `tumour_ml`.
+        """
+        measured = zip(self.names, self._take("tumour_ml").to_pylist(), strict=True)
+        return {name: ml for name, ml in measured if ml is not None}
 
     def fingerprints(self) -> dict[str, Mapping[str, str]]:
         """Case → modality → perceptual fingerprint, where there is one."""
@@ -193,6 +192,8 @@ class Catalogue(Sequence[Case]):
 
     def find(self, case: Case) -> int | None:
         """Row of just this case, files and all; `None` where it is not in the catalogue."""
+        if tuple(case.images) != self.modalities:  # equal cases may have them in another order
+            return None
         column = self._columns["case"]
         rows = range(self.table.num_rows)
         row = bisect_left(rows, case.case, key=lambda row: column[row].as_py())

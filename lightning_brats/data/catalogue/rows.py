@@ -14,6 +14,7 @@ from lightning_brats.data.case import Case, ImageRef
 from lightning_brats.data.catalogue.trust import watched
 from lightning_brats.data.exclusion import describe
 from lightning_brats.data.geometry import Geometry
+from lightning_brats.data.tumour_size import stored_tumour_ml
 from lightning_brats.errors import DataError
 from lightning_brats.labels import LabelScheme
 
@@ -41,6 +42,7 @@ SCHEMA = pa.schema(
         ("file_shape", pa.list_(pa.int32(), 3)),
         ("spacing", pa.list_(pa.float64(), 3)),
         ("voxels", pa.list_(pa.int64())),
+        ("tumour_ml", pa.float64()),
         ("warnings", pa.list_(pa.string())),
         ("fingerprint", pa.string()),
     ]
@@ -49,7 +51,16 @@ CASE = SCHEMA.names[: SCHEMA.names.index("brain") + 1]
 """Columns that a `Case` is made of."""
 
 
-KEPT = ("entry", "shape", "file_shape", "spacing", "voxels", "warnings", "fingerprint")
+KEPT = (
+    "entry",
+    "shape",
+    "file_shape",
+    "spacing",
+    "voxels",
+    "tumour_ml",
+    "warnings",
+    "fingerprint",
+)
 """Columns that are facts as they are."""
 
 
@@ -62,7 +73,8 @@ class Facts(NamedTuple):
         shape: (x, y, z) of the prepared volume.
         file_shape: (X, Y, Z) of the files.
         spacing: In mm, of the prepared volume.
-        voxels: Of each label from 1 on; `None` without a mask.
+        voxels: Of each label from 1 on, in the prepared volume; `None` without a mask.
+        tumour_ml: Everything labelled in the mask's own file; `None` without one.
         warnings: About the case.
         fingerprint: Modality → perceptual fingerprint, as JSON.
     """
@@ -73,6 +85,7 @@ class Facts(NamedTuple):
     file_shape: tuple[int, int, int]
     spacing: tuple[float, float, float]
     voxels: tuple[int, ...] | None
+    tumour_ml: float | None
     warnings: tuple[str, ...]
     fingerprint: str
 
@@ -88,6 +101,7 @@ class Facts(NamedTuple):
             file_shape=geometry.shape,
             spacing=geometry.spacing,
             voxels=None if voxels is None else tuple(voxels),
+            tumour_ml=stored_tumour_ml(meta, geometry.spacing),
             warnings=tuple(meta["warnings"]),
             fingerprint=json.dumps(meta["statistics"]["fingerprint"]),
         )
