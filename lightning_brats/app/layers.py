@@ -33,6 +33,8 @@ SMOOTH = 0.8
 """Standard deviation, in voxels, that surfaces are smoothed with."""
 COARSE = 3
 """Voxels that the brain's surface is sampled at."""
+COARSEST, MOST_FACES = 6, 200_000
+"""Voxels that a surface is sampled at if it would have more triangles; a tumour has a tenth."""
 DEEPEST = 2**15 - 1
 """Of the grey values that are sent."""
 
@@ -112,11 +114,20 @@ class Crop:
             return None
         soft = ndimage.gaussian_filter(part.astype(np.float32), SMOOTH)
         level = 0.5 if soft.max() > 0.5 else 0.5 * float(soft.max())
-        vertices, faces, _, _ = marching_cubes(soft, level, step_size=step)
+        vertices, faces = _triangles(soft, level, step)
         places = nib.affines.apply_affine(self.affine, vertices - step)
         # Seen from outside, corners have to run counter-clockwise, also on mirrored grids.
         order = -1 if np.linalg.det(self.affine[:3, :3]) > 0 else 1
         return mz3(places, faces[:, ::order])
+
+
+def _triangles(soft: np.ndarray, level: float, step: int) -> tuple[np.ndarray, np.ndarray]:
+    """Corners and faces; coarser where the mask is so ragged that a browser could not turn it."""
+    while True:
+        vertices, faces, _, _ = marching_cubes(soft, level, step_size=step)
+        if len(faces) <= MOST_FACES or step >= COARSEST:
+            return vertices, faces
+        step += 1
 
 
 def image_layers(volume: Volume, modalities: Sequence[str], crop: Crop) -> Layers:

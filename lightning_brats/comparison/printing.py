@@ -16,6 +16,9 @@ from lightning_brats.comparison.result import Comparison
 from lightning_brats.comparison.words import digits, metric_name, plural
 from lightning_brats.metrics import METRICS
 
+WIDE = 120
+"""Columns of what goes to a file: long names of choices stay in one piece."""
+
 
 def print_comparison(
     comparison: Comparison, output: Path, written: Sequence[str], unfinished: Sequence[Path]
@@ -29,6 +32,8 @@ def print_comparison(
         unfinished: Runs that were passed over.
     """
     console = Console(highlight=False, soft_wrap=True)
+    if not console.is_terminal:
+        console.width = max(console.width, WIDE)
     for warning in comparison.warnings:
         console.print(f"[yellow]! {escape(warning)}[/]")
     if unfinished:

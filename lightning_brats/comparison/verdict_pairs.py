@@ -49,21 +49,21 @@ def about_pair(
     if len(shown) and (main if len(main) else shown)["advantage"].mean() < 0:
         subject, other = other, reference
         rows = _seen_from(tables["pairs"], subject, other)
-    clauses = []
+    claims, others = [], []
     for metric in settings.metrics:
         own = rows[rows["metric"] == metric]
         for ahead, verb in ((True, "beats"), (False, "loses to")):
             claimed = own[own["significant"] & ((own["advantage"] > 0) == ahead)]
             if len(claimed):
-                clauses.append(f"{verb} {other} on {listed([_claim(r) for r in each(claimed)])}")
+                claims.append(f"{verb} {other} on {listed([_claim(r) for r in each(claimed)])}")
         if len(own) and not own["significant"].any():
-            clauses.append(f"no difference shown in {metric_name(metric)}")
+            others.append(f"no difference shown in {metric_name(metric)}")
         elif not own["significant"].all():
             rest = listed(list(own[~own["significant"]]["region"]))
-            clauses.append(f"no difference in {metric_name(metric)} shown on {rest}")
+            others.append(f"no difference in {metric_name(metric)} shown on {rest}")
     cost = _cost(tables["cost"], subject, other)
     if not shown.empty:
-        yield f"{subject} {'; '.join([*clauses, *cost])}."
+        yield f"{subject} {'; '.join([*claims, *others, *cost])}."
     else:
         metrics = listed([metric_name(m) for m in settings.metrics], "or")
         costs = f"; {subject} {cost[0]}" if cost else ""

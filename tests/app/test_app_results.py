@@ -473,3 +473,12 @@ def test_a_reference_s_voxels_are_not_changed_by_its_copy(case: Case, result: Re
 def test_a_single_checkpoint_is_loaded_once(runs: Path) -> None:
     chosen: tuple[Trained, ...] = (find_trained(runs)[0],)
     assert load(chosen)[0] is load(chosen)[0]
+
+
+def test_a_ragged_mask_s_surface_stays_small(monkeypatch: pytest.MonkeyPatch) -> None:
+    speckled = np.random.default_rng(0).random((48, 48, 48)) < 0.3
+    crop = Crop.around(speckled, np.eye(4))
+    _, fine = surface(crop.surface(speckled))
+    monkeypatch.setattr("lightning_brats.app.layers.MOST_FACES", len(fine) // 3)
+    _, coarse = surface(crop.surface(speckled))
+    assert 0 < len(coarse) <= len(fine) // 3

@@ -144,3 +144,24 @@ def test_numbers_are_rounded_sensibly() -> None:
         "less than 1 %",
     )
     assert listed(["WT", "TC", "ET"]) == "WT, TC and ET"
+
+
+def test_a_sentence_begins_with_what_is_claimed() -> None:
+    rng = np.random.default_rng(0)
+    shared = rng.normal(0.8, 0.1, (30, 1))
+    entries = [
+        entry(
+            f"{name}{seed}",
+            name,
+            seed,
+            {
+                ("WT", "dice"): shared[:, 0] + rng.normal(0, 0.01, 30),
+                ("WT", "hd95"): offset + rng.normal(0, 0.5, 30),
+            },
+        )
+        for name, offset in (("near", 3.0), ("far", 9.0))
+        for seed in (0, 1)
+    ]
+    found = compare(entries, quick(metrics=("dice", "hd95"))).verdicts
+    (text,) = (line for line in found if "beats" in line)
+    assert re.match(r"near beats far on WT by .* HD95 .*; no difference shown in Dice", text)

@@ -51,7 +51,7 @@ async function open(panelSpec, canvas) {
     panel.maps[name] = await image(key, { colormap: "viridis", cal_min: 0.05, cal_max: 1, opacity: 0 });
   }
   panel.paint = await image(Object.values(panelSpec.masks)[0], { opacity: state.opacity });
-  for (const volume of [panel.back, ...Object.values(panel.maps), panel.paint]) nv.addVolume(volume);
+  for (const volume of [panel.back, panel.paint, ...Object.values(panel.maps)]) nv.addVolume(volume);
   await surfaces(panel);
   nv.onLocationChange = (place) => locate(panel, place);
   nv.onIntensityChange = () => readWindow(panel);
@@ -107,6 +107,17 @@ function painted(panel) {
   return state.spec.regions.map(({ colour }) => colour);
 }
 
+// Only the layers that changed are computed anew: on a browser without a graphics card each takes a while.
+function redrawImage({ nv, back }) {
+  nv.refreshLayers(back, 0);
+  nv.drawScene();
+}
+
+function redrawMasks({ nv, paint, maps }) {
+  [paint, ...Object.values(maps)].forEach((volume, place) => nv.refreshLayers(volume, 1 + place));
+  nv.drawScene();
+}
+
 function paint() {
   for (const panel of state.panels) {
     const colours = painted(panel).map(rgb);
@@ -121,7 +132,7 @@ function paint() {
     panel.nv.opts.atlasOutline = state.contour && !hidden ? Math.max(share, 0.3) : 0;
     for (const [name, map] of Object.entries(panel.maps)) map.opacity = name === state.map ? 0.7 : 0;
     for (const mesh of panel.nv.meshes) mesh.visible = mesh.region === null || state.regions.has(mesh.region);
-    panel.nv.updateGLVolume();
+    redrawMasks(panel);
   }
 }
 
@@ -134,7 +145,7 @@ function showModality(place) {
     back.hdr.scl_slope = images[place].hdr.scl_slope;
     back.hdr.scl_inter = images[place].hdr.scl_inter;
     for (const name of ["cal_min", "cal_max", "global_min", "global_max"]) back[name] = images[place][name];
-    panel.nv.updateGLVolume();
+    redrawImage(panel);
   }
   press("modalities", place);
   readWindow(state.panels[0]);
@@ -165,11 +176,12 @@ function writeWindow() {
 
 // In every panel, and for the next time that this modality is shown.
 function applyWindow(low, high) {
-  for (const { nv, back, images } of state.panels) {
+  for (const panel of state.panels) {
+    const { back, images } = panel;
     Object.assign(images[state.modality], { cal_min: low, cal_max: high });
     if (back.cal_min === low && back.cal_max === high) continue;
     Object.assign(back, { cal_min: low, cal_max: high });
-    nv.updateGLVolume();
+    redrawImage(panel);
   }
 }
 
@@ -177,9 +189,8 @@ function arrange() {
   for (const { nv } of state.panels) {
     nv.opts.crosshairWidth = state.crosshair ? CROSSHAIR : 0;
     nv.opts.show3Dcrosshair = state.crosshair;
-    nv.opts.isRadiologicalConvention = state.radiological;
+    if (nv.opts.isRadiologicalConvention !== state.radiological) nv.setRadiologicalConvention(state.radiological);
     nv.setSliceType(state.view === "multi" ? niivue.SLICE_TYPE.MULTIPLANAR : Number(state.view));
-    nv.updateGLVolume();
   }
   $("crosshair").checked = state.crosshair;
   $("radiological").checked = state.radiological;
