@@ -33,6 +33,8 @@ LAYERS = {
     "preparation": 3,
     "splitting": 3,
     "matching": 3,
+    "clock": 3,
+    "continuing": 4,
     "task": 3,
     "adversarial": 3,
     "callbacks": 4,

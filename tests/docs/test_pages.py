@@ -22,6 +22,7 @@ INTERNAL = {
     "cli",
     "configs",
     "console",
+    "continuing",
     "energy",
     "memory",
     "parallel",
