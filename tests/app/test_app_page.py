@@ -314,21 +314,21 @@ def test_two_models_side_by_side(open_page: Any, phantom: Path) -> None:
     assert frame.locator("canvas").count() == 2
 
 
-def test_without_webgl_slices_are_shown_and_it_is_said(server: Server, phantom: Path) -> None:
-    with sync_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path=CHROMIUM,
-            args=["--no-sandbox", "--disable-gpu", "--disable-3d-apis"],
-        )
-        page = browser.new_page()
-        page.set_default_timeout(SLOWEST)
-        page.goto(server.url)
-        page.locator("input[type=file]").wait_for(state="attached")
-        upload(page, case_files(phantom))
-        page.get_by_role("button", name="Segment", exact=True).click()
-        page.get_by_test_id("stAlert").filter(has_text="cannot start").wait_for()
-        page.get_by_test_id("stImage").wait_for()
-        browser.close()
+def test_without_webgl_slices_are_shown_and_it_is_said(
+    browser: Any, server: Server, phantom: Path
+) -> None:
+    plain = browser.browser_type.launch(
+        executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu", "--disable-3d-apis"]
+    )
+    page = plain.new_page()
+    page.set_default_timeout(SLOWEST)
+    page.goto(server.url)
+    page.locator("input[type=file]").wait_for(state="attached")
+    upload(page, case_files(phantom))
+    page.get_by_role("button", name="Segment", exact=True).click()
+    page.get_by_test_id("stAlert").filter(has_text="cannot start").wait_for()
+    page.get_by_test_id("stImage").wait_for()
+    plain.close()
 
 
 def test_files_go_with_their_visitor_and_with_the_app(
@@ -341,10 +341,12 @@ def test_files_go_with_their_visitor_and_with_the_app(
         page.goto(server.url)
         page.locator("input[type=file]").wait_for(state="attached", timeout=SLOWEST)
         upload(page, case_files(phantom))
+    until(lambda: len(server.files()) >= 20)  # of each visitor what was given, and a clean copy
     both = len(server.files())
-    assert both >= 20
     contexts[0].close()
     until(lambda: len(server.files()) <= both / 2, 150)
     server.stop()
     contexts[1].close()
-    assert not list(server.folder.iterdir())
+    # torch leaves an empty cache of its compiler in any process's temporary folder.
+    left = [path for path in server.folder.rglob("*") if "torchinductor" not in str(path)]
+    assert not left
