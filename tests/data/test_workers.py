@@ -6,6 +6,7 @@ import signal
 import threading
 import time
 from collections.abc import Iterator
+from multiprocessing.queues import SimpleQueue
 from pathlib import Path
 
 import psutil
@@ -219,7 +220,7 @@ def test_a_forgotten_queue_ends_its_workers(cached: list[CachedCase]) -> None:
     del patches
 
 
-def train(cached: list[CachedCase], pids: multiprocessing.Queue) -> None:
+def train(cached: list[CachedCase], pids: SimpleQueue) -> None:
     """A trainer in a step that takes long."""
     patches = queue(cached, 2)
     patches[0]
@@ -231,10 +232,11 @@ def train(cached: list[CachedCase], pids: multiprocessing.Queue) -> None:
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
 def test_no_worker_outlives_the_trainer(cached: list[CachedCase], number: int) -> None:
     context = multiprocessing.get_context("fork")
-    channel = context.Queue()
+    channel = context.SimpleQueue()  # without a thread, whose start a signal may interrupt
     trainer = context.Process(target=train, args=(cached, channel))
     trainer.start()
-    workers = channel.get(timeout=30)
+    workers = channel.get()
+    time.sleep(0.2)  # until the step has begun
     assert all(psutil.pid_exists(pid) for pid in workers)
     os.kill(trainer.pid, number)
     trainer.join(SOON)
