@@ -328,6 +328,7 @@ def test_without_webgl_slices_are_shown_and_it_is_said(
     page.get_by_role("button", name="Segment", exact=True).click()
     page.get_by_test_id("stAlert").filter(has_text="cannot start").wait_for()
     page.get_by_test_id("stImage").wait_for()
+    assert page.get_by_test_id("stImage").locator("img").count() == 1
     plain.close()
 
 

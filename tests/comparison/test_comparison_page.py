@@ -140,6 +140,12 @@ def test_forest_rows_by_hand(whole):
     assert any(first in row[0] and second in row[0] and row[6] == "24" for row in rows)
 
 
+def test_it_says_which_differences_were_tested(whole, tmp_path):
+    assert "correction over all differences from the baseline, regions" in whole[0]
+    html, _ = page_of(tmp_path, GRID, baseline=None)
+    assert "correction over all pairs, regions" in html
+
+
 def test_views_cover_metrics_and_regions(whole):
     for section in ("forest", "groups", "needs"):
         assert f'id="{section}"' in whole[0]
