@@ -16,11 +16,15 @@ import time
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+
+from lightning_brats.comparison.words import plural
+
 DOCS = Path(__file__).parent
 RECIPES = DOCS.parent / "lightning_brats" / "configs" / "recipe"
 PAGE = DOCS / "recipes.md"
-COST = "# Cost: "
-REGIONS = ("WT", "TC", "ET", "RC")
+COST, SCORE = "# Cost: ", "# Score seen, "
+REGIONS = ("WT", "TC", "ET", "RC", "NETC", "SNFH")
 
 
 def measured(name: str, runs: Path) -> dict[str, Any]:
@@ -38,33 +42,61 @@ def measured(name: str, runs: Path) -> dict[str, Any]:
     subprocess.run([*command, "tracking=none"], cwd=DOCS.parent, check=True)
     minutes = (time.monotonic() - began) / 60
     folder = max(path for path in (runs / name).iterdir() if path.is_dir())
-    summary = json.loads((folder / "summary.json").read_text())
     environment = json.loads((folder / "environment.json").read_text())
+    scored = pd.read_csv(folder / "evaluation.csv")
     found = {
         "minutes": round(minutes, 1),
         "cores": environment["hardware"]["cores"],
-        "cases": summary["test_cases"],
-        "dice": {region: summary["regions"][region]["dice"] for region in summary["regions"]},
+        "cases": int(scored["case"].nunique()),
+        "patients": int(scored["patient"].nunique()),
+        "dice": dice_where_present(scored),
     }
     record.write_text(json.dumps(found, indent=1))
     return found
 
 
+def dice_where_present(scored: pd.DataFrame) -> dict[str, list[float]]:
+    """Region → mean Dice over the cases that have it, and how many these are.
+
+    An empty mask of a case without a region has a Dice of 1, so that with few cases a mean over all
+    would tell how many lack the region.
+
+    Args:
+        scored: Columns case, region, metric, value.
+    """
+    wide = scored.pivot_table(index=["case", "region"], columns="metric", values="value")
+    there = wide[wide["volume_reference"] > 0].groupby("region")["dice"]
+    return {str(region): [float(each.mean()), len(each)] for region, each in there}
+
+
 def scores(found: dict[str, Any]) -> str:
-    """`WT .80, TC .61, ET .55`."""
-    known = [region for region in REGIONS if region in found["dice"]]
-    return ", ".join(f"{region} {found['dice'][region]:.2f}".replace("0.", ".") for region in known)
+    """`WT .80, TC .61, ET .55 (4 cases)`: the number where not all cases have the region."""
+    told = []
+    for region in REGIONS:
+        if region in found["dice"]:
+            mean, count = found["dice"][region]
+            few = f" ({plural(count, 'case')})" * (count < found["cases"])
+            told.append(f"{region} {mean:.2f}{few}".replace(" 0.", " ."))
+    return ", ".join(told)
+
+
+def seen(found: dict[str, Any]) -> str:
+    """`5 phantom cases of 2 patients`."""
+    of = f" of {plural(found['patients'], 'patient')}" * (found["patients"] < found["cases"])
+    return f"{found['cases']} phantom cases{of}"
 
 
 def write_head(name: str, found: dict[str, Any]) -> None:
     """Put cost and score into the recipe's file."""
     path = RECIPES / f"{name}.yaml"
-    line = (
-        f"{COST}{found['minutes']:g} minutes on {found['cores']} cores, in miniature. Score seen, "
-        f"on {found['cases']} phantom cases: Dice {scores(found)}."
-    )
-    lines = [line if old.startswith(COST) else old for old in path.read_text().splitlines()]
-    path.write_text("\n".join(lines) + "\n")
+    new = {
+        COST: f"{found['minutes']:g} minutes on {found['cores']} cores, in miniature.",
+        SCORE: f"on {seen(found)}: Dice {scores(found)}.",
+    }
+    text = path.read_text()
+    for start, told in new.items():
+        text = re.sub(f"^{start}.*$", start + told, text, flags=re.MULTILINE)
+    path.write_text(text)
 
 
 def write_row(name: str, found: dict[str, Any]) -> None:

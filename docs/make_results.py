@@ -36,7 +36,7 @@ MARKERS = "osD^v*"
 WHITE = "#FFFFFF"
 SOURCES = "comparison.json", "table.md"
 MANY = 6
-"""Choices of which all pairs are listed; of more only those with the first in the ranking."""
+"""Choices of which all pairs are listed; of more those with the baseline or the ranking's first."""
 Rows = Sequence[Mapping[str, Any]]
 
 
@@ -67,6 +67,7 @@ def page(
         table.strip(),
         f"![Mean of each choice with its 95 % interval](pictures/{name}.svg)",
         "Points are means, lines 95 % intervals over patients and seeds.",
+        _cohorts(found["subgroups"]),
         "## Ranking",
         _ranking(found["ranking"]),
         "## Differences",
@@ -106,11 +107,31 @@ def _ranking(ranking: Rows) -> str:
 
 
 def _listed_pairs(found: Mapping[str, Any]) -> Rows:
-    """Those with the first in the ranking where there are many choices."""
+    """Those with the baseline, or with the ranking's first, where there are many choices."""
     if len(found["choices"]) <= MANY:
         return found["pairs"]
-    leader = found["ranking"][0]["choice"]
-    return [row for row in found["pairs"] if leader in (row["a"], row["b"])]
+    one = found["baseline"] or found["ranking"][0]["choice"]
+    return [row for row in found["pairs"] if one in (row["a"], row["b"])]
+
+
+def _cohorts(subgroups: Rows) -> str:
+    """Mean Dice of each cohort's patients; nothing where there is one cohort."""
+    rows = [row for row in subgroups if row["group"] == "cohort" and row["metric"] == "dice"]
+    if not rows:
+        return ""
+    means = {(row["choice"], row["level"], row["region"]): row["mean"] for row in rows}
+    choices, levels, regions = (list(dict.fromkeys(key[at] for key in means)) for at in range(3))
+    sizes = ", ".join(f"{level} {_size(rows, level)}" for level in levels)
+    heads = ["mean Dice", *(f"{level}: {region}" for level in levels for region in regions)]
+    table = [
+        [choice, *(f"{means[choice, level, region]:.3f}" for level in levels for region in regions)]
+        for choice in choices
+    ]
+    return f"## By cohort\n\n{_table(heads, table)}\n\nPatients: {sizes}."
+
+
+def _size(rows: Rows, level: str) -> int:
+    return next(int(row["n"]) for row in rows if row["level"] == level)
 
 
 def _pairs(pairs: Rows) -> str:

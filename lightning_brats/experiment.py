@@ -22,6 +22,7 @@ from lightning_brats.machine import Machine, detect
 from lightning_brats.memory import explained_shortage
 from lightning_brats.models.recompute import recompute
 from lightning_brats.parts import build as build_part
+from lightning_brats.parts import check_arguments
 from lightning_brats.preparation import prepare_source
 from lightning_brats.resolving import check_auto_fit, resolve
 from lightning_brats.results import score_and_report
@@ -39,6 +40,9 @@ from lightning_brats.synthesis.task import SynthesisTask
 from lightning_brats.task import SegmentationTask
 from lightning_brats.tuning_run import Tuning
 from lightning_brats.warmstart import freeze, warm_start
+
+PARTS = ("model", "loss", "augmentation", "optimizer", "scheduler", "inference")
+"""Groups of the configuration whose choices have arguments of their own."""
 
 
 @dataclass
@@ -112,6 +116,7 @@ def _built(cfg: DictConfig, machine: Machine, folder: Path, resumed: bool) -> Ex
     before: Any = OmegaConf.load(folder / "config.yaml") if resumed else None
     if before is None:
         check_auto_fit(cfg, machine)
+    check_arguments(cfg, PARTS)
     postprocess = build_part(cfg.postprocess)  # a mistake in it would show only after training
     source, split = _cases(cfg, folder, resumed)
     _check_watched(cfg, split)

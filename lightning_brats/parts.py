@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from inspect import Parameter, signature
 from pathlib import Path
 from pydoc import ErrorDuringImport, locate
 from typing import Any
@@ -53,6 +54,34 @@ def build(part: Any, **extra: Any) -> Any:
             f"{part.get('_target_')} cannot be built: {error.__cause__ or error}",
             remedy="check the values of its config group",
         ) from error
+
+
+def check_arguments(cfg: Mapping[str, Any], groups: Sequence[str]) -> None:
+    """Refuse, before any work, settings that a chosen part does not take.
+
+    Args:
+        cfg: The configuration.
+        groups: Of it that are parts.
+
+    Raises:
+        ConfigError: A part's constructor has no such argument.
+    """
+    for group in groups:
+        part = cfg[group]
+        made = locate(str(part.get("_target_"))) if isinstance(part, Mapping) else None
+        if made is None:
+            continue
+        taken = signature(made).parameters.values()
+        if any(argument.kind is Parameter.VAR_KEYWORD for argument in taken):
+            continue
+        names = {argument.name for argument in taken}
+        unknown = [str(key) for key in part if not str(key).startswith("_") and key not in names]
+        if unknown:
+            raise ConfigError(
+                f"{group} is {part['_target_']}, which takes no {' and no '.join(unknown)}",
+                remedy="if a recipe or a preset set it, leave it out: "
+                + " ".join(f"'~{group}.{key}'" for key in unknown),
+            )
 
 
 def check_stored(part: Any, file: Path) -> None:

@@ -8,7 +8,7 @@ import pytest
 from torch import nn
 
 from lightning_brats.errors import ConfigError
-from lightning_brats.parts import check_stored
+from lightning_brats.parts import check_arguments, check_stored
 
 FILE = Path("best.ckpt")
 
@@ -44,3 +44,17 @@ def test_anything_else_may_not(target: str) -> None:
 def test_what_is_not_installed_may_not() -> None:
     with pytest.raises(ConfigError, match="can be imported here"):
         check_stored({"net": {"_target_": "no_such_package.Net"}}, FILE)
+
+
+def test_settings_that_a_part_does_not_take_are_told_before_any_work() -> None:
+    own = {"_target_": "lightning_brats.losses.ce", "batch": True}
+    remedy = r"losses\.ce, which takes no batch[\s\S]*'~loss\.batch'"
+    with pytest.raises(ConfigError, match=remedy):
+        check_arguments({"loss": own}, ["loss"])
+
+
+def test_parts_without_a_target_or_with_open_arguments_pass() -> None:
+    free = {"_target_": "lightning_brats.errors.ConfigError"}
+    check_arguments(
+        {"model": None, "loss": {"_target_": "no.such"}, "other": free}, ["model", "loss"]
+    )

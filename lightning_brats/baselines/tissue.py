@@ -52,7 +52,8 @@ def main_parts(mask: np.ndarray, uneven: np.ndarray, spacing: Spacing) -> np.nda
     evidence = np.bincount(found.ravel(), weights=uneven.ravel())
     evidence[0] = 0
     foremost = evidence[1:].max()
-    kept = evidence >= max(LEAST_PART * foremost, foremost if foremost <= 0 else 0)
+    # Where nothing speaks for tumour (both sides alike), the least unlikely part is kept.
+    kept = evidence >= (LEAST_PART * foremost if foremost > 0 else foremost)
     kept[0] = False
     return FillHoles()({"WT": kept[found]}, spacing)["WT"]
 

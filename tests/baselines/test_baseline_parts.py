@@ -95,6 +95,15 @@ def test_main_parts_drop_specks_and_fill_holes() -> None:
     assert not main_parts(np.zeros(shape, bool), uneven, (1, 1, 1)).any()
 
 
+def test_where_nothing_speaks_for_tumour_the_least_unlikely_part_is_kept() -> None:
+    shape = (40, 40, 40)
+    midline, other = ball(shape, (20, 20, 20), 6), ball(shape, (20, 33, 33), 4)
+    uneven = np.where(other, -2.0, -0.01).astype(np.float32)
+    kept = main_parts(midline | other, uneven, (1, 1, 1))
+    assert kept[20, 20, 20]
+    assert not kept[20, 33, 33]
+
+
 def test_what_is_bright_on_both_sides_is_no_tumour() -> None:
     shape = (40, 40, 40)
     tumour, ventricle = ball(shape, (10, 20, 20), 5), ball(shape, (28, 20, 20), 9)

@@ -19,7 +19,14 @@ from lightning_brats.evaluation.files import read_prediction
 
 pytestmark = pytest.mark.slow
 
-METHODS = ("thresholding", "region_growing", "kmeans", "random_forest", "linear_svm")
+METHODS = (
+    "thresholding",
+    "region_growing",
+    "kmeans",
+    "fuzzy_c_means",
+    "random_forest",
+    "linear_svm",
+)
 TRAINED = (
     "model=unet",
     "model.size=small",

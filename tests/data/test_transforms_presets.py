@@ -160,6 +160,11 @@ def test_single_values_can_be_overridden_and_steps_left_out() -> None:
     assert own.RandomGaussianBlur not in kinds
 
 
+def test_a_preset_without_a_step_left_is_refused() -> None:
+    with pytest.raises(ConfigError, match=r"leaves out every step[\s\S]*augmentation=none"):
+        preset("flips", "augmentation.transforms.mirror=null")
+
+
 def test_every_augmentation_of_torchio_is_known_to_the_next_test() -> None:
     theirs = {name for name in dir(tio) if name.startswith("Random")}
     # RandomLabelsToImage makes images out of masks; RandomTransform is the base class.

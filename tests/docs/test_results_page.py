@@ -54,8 +54,30 @@ def test_the_page_holds_what_was_found(
 def test_of_many_choices_the_first_s_pairs_are_listed(made: ModuleType) -> None:
     pairs = [{"a": a, "b": b} for a, b in combinations("abcdefgh", 2)]
     found = {"choices": list("abcdefgh"), "ranking": [{"choice": "a"}], "pairs": pairs}
+    found["baseline"] = None
     assert [row["b"] for row in made._listed_pairs(found)] == list("bcdefgh")
+    with_baseline = made._listed_pairs(found | {"baseline": "c"})
+    names = [row["a"] + row["b"] for row in with_baseline]
+    assert names == ["ac", "bc", "cd", "ce", "cf", "cg", "ch"]
     assert made._listed_pairs(found | {"choices": list("abc")}) == pairs
+
+
+def test_cohorts_are_told_apart(made: ModuleType) -> None:
+    rows = [
+        {"group": group, "level": level, "choice": "a", "region": "WT", "metric": metric}
+        | {"mean": mean, "n": n}
+        for group, level, metric, mean, n in (
+            ("cohort", "here", "dice", 0.8, 5),
+            ("cohort", "there", "dice", 0.3, 7),
+            ("cohort", "there", "hd95", 40.0, 7),
+            ("size", "small", "dice", 0.5, 4),
+        )
+    ]
+    section = made._cohorts(rows)
+    assert "| mean Dice | here: WT | there: WT |" in section
+    assert "| a | 0.800 | 0.300 |" in section
+    assert "here 5, there 7" in section
+    assert made._cohorts(rows[3:]) == ""
 
 
 def test_the_picture_shows_the_means(made: ModuleType, comparison: Comparison) -> None:

@@ -15,10 +15,16 @@ PRIOR = sorted(set(NAMES) - OURS)
 
 
 @cache
-def composed(name: str) -> DictConfig:
+def composed(name: str, *overrides: str) -> DictConfig:
     """The configuration of a recipe (`full/…` at full size), as a run would have it."""
+    return composed_run(f"+recipe={name}", *overrides)
+
+
+@cache
+def composed_run(*overrides: str) -> DictConfig:
+    """The configuration of a run."""
     with initialize_config_module("lightning_brats.configs", version_base="1.3"):
-        return compose("run", [f"+recipe={name}", "model_name=x"])
+        return compose("run", [*overrides, "model_name=x"])
 
 
 def header(name: str) -> str:

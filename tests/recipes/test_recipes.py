@@ -7,7 +7,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 from omegaconf import OmegaConf
-from recipe_parts import FOLDER, NAMES, OURS, PRIOR, composed, header
+from recipe_parts import FOLDER, NAMES, OURS, PRIOR, composed, composed_run, header
 
 from lightning_brats.data.phantom import write_phantom
 from lightning_brats.data.placement import slice_limits
@@ -15,7 +15,8 @@ from lightning_brats.data.preprocess import Preprocess
 from lightning_brats.data.queue import QueueSettings
 from lightning_brats.data.reading import read_case
 from lightning_brats.data.sources import load_cases
-from lightning_brats.parts import build, plain
+from lightning_brats.experiment import PARTS
+from lightning_brats.parts import build, check_arguments, plain
 from lightning_brats.runs import flat
 
 SIZE = (
@@ -34,6 +35,8 @@ MEANS = ("optimizer.", "augmentation.")
 """In what our own may differ too: means are chosen for the length of the training."""
 SLOWER = {"brats2020_slices", "msd_unet2d", "msd_attention_unet2d", "msd_residual_unet2d"}
 """Systems whose networks learn at a tenth of the rate at full size."""
+EXCEPT = {name: {"optimizer.lr"} for name in SLOWER} | {"pipeline_guide": {"postprocess.steps"}}
+"""What else differs: in the guide's morphology the radii, which are a voxel."""
 CODES = {
     "brats2020": {1: 1, 2: 2, 4: 3},
     "brats2021": {1: 1, 2: 2, 4: 3},
@@ -83,10 +86,19 @@ def test_full_size_is_larger_and_nothing_else(name: str) -> None:
     changed = {key for key in small.keys() | full.keys() if small.get(key) != full.get(key)}
     allowed = SIZE + (MEANS if name in OURS else ())
     others = {key for key in changed if not key.startswith(allowed)}
-    assert others == ({"optimizer.lr"} if name in SLOWER else set())
+    assert others == EXCEPT.get(name, set())
     assert full["data.phantom.spacing"] == 1.0
     volumes = [np.prod(own["queue.patch_size"]) for own in (small, full)]
     assert volumes[1] >= 9 * volumes[0]
+
+
+def test_the_guide_s_morphology_differs_in_its_radii_alone() -> None:
+    small, full = (
+        plain(composed(f"{prefix}pipeline_guide").postprocess)["steps"] for prefix in ("", "full/")
+    )
+    assert [step.pop("radius", None) for step in small] == [3.0, 3.0, None, None, None]
+    assert [step.pop("radius", None) for step in full] == [1.0, 1.0, None, None, None]
+    assert small == full
 
 
 def test_slices_22_to_121_of_155() -> None:
@@ -130,6 +142,31 @@ def test_msd_changes_intensities_alone() -> None:
         "contrast",
         "gamma",
     }
+
+
+@pytest.mark.parametrize(
+    ("name", "other"),
+    [
+        *[("pipeline_guide", f"loss={loss}") for loss in ("focal", "weighted_ce", "dice")],
+        *[("pipeline_guide", f"optimizer={way}") for way in ("rmsprop", "sgd")],
+        ("brats2020_slices", "loss=weighted_ce"),
+        ("brats2020_slices", "loss=dice"),
+        ("best", "loss=ce"),
+        ("msd_unet2d", "augmentation=none"),
+        ("brats2024_unet", "augmentation=flips"),
+    ],
+)
+def test_other_choices_take_the_place_of_its_own(name: str, other: str) -> None:
+    cfg = composed(name, other)
+    check_arguments(cfg, PARTS)
+    group, choice = other.split("=")
+    alone = plain(composed_run(other)[group])
+    assert plain(cfg[group]) | {"lr": None} == alone | {"lr": None}, choice
+
+
+def test_msd_can_be_asked_whether_geometry_hurts() -> None:
+    chosen = build(composed("msd_unet2d", "augmentation=flips").augmentation)
+    assert [step.name for step in chosen] == ["RandomMirror"]
 
 
 @pytest.fixture(scope="session")

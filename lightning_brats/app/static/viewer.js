@@ -5,185 +5,14 @@
 "use strict";
 
 const CROSSHAIR = 0.7;
-const STYLES = { outline: 1, opacity: 0.02 };
-const AGREEMENT = 1, MISSED = 2, FALSE = 3;
 const $ = (id) => document.getElementById(id);
 const tell = (type, data) => window.parent.postMessage({ isStreamlitMessage: true, type, ...data }, "*");
 
 const state = {
   spec: null, data: null, panels: [], modality: 0, shown: "", errorRegion: "", regions: new Set(),
   contour: false, opacity: 0.55, map: "", view: "multi", crosshair: true, radiological: true, failed: false,
+  software: false, everything: false, coarse: false,
 };
-
-function bytes(key) {
-  const found = state.data[key];
-  return found instanceof Uint8Array ? found : new Uint8Array(found.buffer ?? found);
-}
-
-async function image(key, options) {
-  const file = new File([bytes(key)], `${key}.nii.gz`);
-  return niivue.NVImage.loadFromFile({ file, name: `${key}.nii.gz`, ...options });
-}
-
-function rgb(colour) {
-  return [1, 3, 5].map((at) => parseInt(colour.slice(at, at + 2), 16));
-}
-
-// Volumes are read once for each panel; what is drawn of them is painted over afterwards.
-async function open(panelSpec, canvas) {
-  const nv = new niivue.Niivue({
-    backColor: [0, 0, 0, 1], crosshairColor: [1, 1, 1, 0.7], crosshairWidth: CROSSHAIR, crosshairWidthUnit: "mm", show3Dcrosshair: true,
-    isRadiologicalConvention: state.radiological, sagittalNoseLeft: true, dragAndDropEnabled: false,
-    multiplanarShowRender: niivue.SHOW_RENDER.ALWAYS, meshThicknessOn2D: 0, isColorbar: false,
-    loadingText: "", isResizeCanvas: true, dragMode: niivue.DRAG_MODE.contrast, logLevel: "error", showAllOrientationMarkers: true,
-    viewModeHotKey: "KeyV", clipPlaneHotKey: "", meshXRay: 0,
-  });
-  await nv.attachToCanvas(canvas);
-  nv.setMultiplanarLayout(niivue.MULTIPLANAR_TYPE.GRID);
-  nv.drawImage3D = () => {}; // the 3-D view is of surfaces; the brain as a volume would hide them
-  const panel = { nv, spec: panelSpec, images: [], masks: {}, maps: {} };
-  for (const { key, limits } of state.spec.modalities) {
-    panel.images.push(await image(key, { cal_min: limits[0], cal_max: limits[1] }));
-  }
-  panel.back = await image(state.spec.modalities[0].key, { colormap: "gray" });
-  for (const [name, key] of Object.entries(panelSpec.masks)) panel.masks[name] = (await image(key)).img;
-  for (const [name, key] of Object.entries(panelSpec.maps)) {
-    panel.maps[name] = await image(key, { colormap: "viridis", cal_min: 0.05, cal_max: 1, opacity: 0 });
-  }
-  panel.paint = await image(Object.values(panelSpec.masks)[0], { opacity: state.opacity });
-  for (const volume of [panel.back, panel.paint, ...Object.values(panel.maps)]) nv.addVolume(volume);
-  await surfaces(panel);
-  nv.onLocationChange = (place) => locate(panel, place);
-  nv.onIntensityChange = () => readWindow(panel);
-  nv.updateGLVolume();
-  return panel;
-}
-
-async function surfaces({ nv, spec }) {
-  const last = spec.surfaces.length - 1;
-  // From the narrowest, which is solid, to the widest: what is seen through is drawn later.
-  const wanted = spec.surfaces.map(({ region, key }, at) => ({ key, region, colour: colourOf(region),
-    opacity: last ? 0.35 + (0.65 * at) / last : 1 })).reverse();
-  if (state.spec.brain) wanted.push({ key: state.spec.brain, region: null, colour: "#B9BEC7", opacity: 0.22 });
-  for (const { key, region, colour, opacity } of wanted) {
-    const rgba255 = [...rgb(colour), 255];
-    const file = new File([bytes(key)], `${key}.mz3`);
-    const mesh = await niivue.NVMesh.loadFromFile({ file, gl: nv.gl, name: `${key}.mz3`, opacity, rgba255 });
-    mesh.region = region;
-    nv.addMesh(mesh);
-  }
-}
-
-function colourOf(region) {
-  return state.spec.regions.find(({ name }) => name === region).colour;
-}
-
-// Label of a voxel → number of the colour it is painted with: the narrowest region that is switched on.
-function paintTable() {
-  const table = new Uint8Array(8);
-  state.spec.regions.forEach(({ name, labels }, place) => {
-    if (state.regions.has(name)) for (const label of labels) table[label] = place + 1;
-  });
-  return table;
-}
-
-function painted(panel) {
-  const out = panel.paint.img;
-  const names = Object.keys(panel.masks);
-  const source = panel.masks[state.shown] ?? panel.masks[names[0]];
-  if (state.shown === "errors" && names.length > 1) {
-    const region = state.spec.regions.find(({ name }) => name === state.errorRegion);
-    const inside = new Uint8Array(8);
-    for (const label of region.labels) inside[label] = 1;
-    const [prediction, reference] = names.map((name) => panel.masks[name]);
-    for (let at = 0; at < out.length; at++) {
-      const first = inside[prediction[at]], second = inside[reference[at]];
-      out[at] = first && second ? AGREEMENT : second ? MISSED : first ? FALSE : 0;
-    }
-    return [state.spec.errors.agreement, state.spec.errors.missed, state.spec.errors.false];
-  }
-  const table = paintTable();
-  for (let at = 0; at < out.length; at++) out[at] = table[source[at]];
-  return state.spec.regions.map(({ colour }) => colour);
-}
-
-// Only the layers that changed are computed anew: on a browser without a graphics card each takes a while.
-function redrawImage({ nv, back }) {
-  nv.refreshLayers(back, 0);
-  nv.drawScene();
-}
-
-function redrawMasks({ nv, paint, maps }) {
-  [paint, ...Object.values(maps)].forEach((volume, place) => nv.refreshLayers(volume, 1 + place));
-  nv.drawScene();
-}
-
-function paint() {
-  for (const panel of state.panels) {
-    const colours = painted(panel).map(rgb);
-    const channel = (at) => [0, ...colours.map((colour) => colour[at])];
-    panel.paint.setColormapLabel({
-      R: channel(0), G: channel(1), B: channel(2), A: [0, ...colours.map(() => 255)],
-      I: [0, ...colours.map((_, place) => place + 1)],
-    });
-    const hidden = state.shown === "nothing";
-    const share = hidden ? 0 : state.opacity;
-    panel.paint.opacity = state.contour ? (hidden ? 0 : STYLES.opacity) : share;
-    panel.nv.opts.atlasOutline = state.contour && !hidden ? Math.max(share, 0.3) : 0;
-    for (const [name, map] of Object.entries(panel.maps)) map.opacity = name === state.map ? 0.7 : 0;
-    for (const mesh of panel.nv.meshes) mesh.visible = mesh.region === null || state.regions.has(mesh.region);
-    redrawMasks(panel);
-  }
-}
-
-// All modalities lie on one grid: the volume that is drawn takes the voxels of the one that is wanted.
-function showModality(place) {
-  state.modality = place;
-  for (const panel of state.panels) {
-    const { back, images } = panel;
-    back.img = images[place].img;
-    back.hdr.scl_slope = images[place].hdr.scl_slope;
-    back.hdr.scl_inter = images[place].hdr.scl_inter;
-    for (const name of ["cal_min", "cal_max", "global_min", "global_max"]) back[name] = images[place][name];
-    redrawImage(panel);
-  }
-  press("modalities", place);
-  readWindow(state.panels[0]);
-}
-
-function press(group, place) {
-  [...$(group).children].forEach((button, at) => button.setAttribute("aria-pressed", String(at === place)));
-}
-
-function range(volume) {
-  return [volume.global_min ?? volume.cal_min, volume.global_max ?? volume.cal_max];
-}
-
-function readWindow({ back }) {
-  const [low, high] = range(back);
-  const span = high - low || 1;
-  $("level").value = String((1000 * ((back.cal_min + back.cal_max) / 2 - low)) / span);
-  $("width").value = String((1000 * (back.cal_max - back.cal_min)) / span);
-  applyWindow(back.cal_min, back.cal_max);
-}
-
-function writeWindow() {
-  const [low, high] = range(state.panels[0].back);
-  const level = low + ($("level").value / 1000) * (high - low);
-  const half = (($("width").value / 1000) * (high - low)) / 2;
-  applyWindow(level - half, level + half);
-}
-
-// In every panel, and for the next time that this modality is shown.
-function applyWindow(low, high) {
-  for (const panel of state.panels) {
-    const { back, images } = panel;
-    Object.assign(images[state.modality], { cal_min: low, cal_max: high });
-    if (back.cal_min === low && back.cal_max === high) continue;
-    Object.assign(back, { cal_min: low, cal_max: high });
-    redrawImage(panel);
-  }
-}
 
 function arrange() {
   for (const { nv } of state.panels) {
@@ -268,6 +97,10 @@ function connect() {
   on("radiological", "change", (box) => { state.radiological = box.checked; arrange(); });
   on("fill", "click", () => style(false));
   on("contour", "click", () => style(true));
+  on("everything", "click", () => {
+    state.everything = true;
+    attempt(state.spec, state.data);
+  });
   document.addEventListener("keydown", keys);
   new ResizeObserver(resize).observe(document.body);
 }
@@ -316,6 +149,8 @@ async function show(spec, data) {
   state.errorRegion = spec.regions[0].name;
   $("panels").className = spec.panels.length > 1 ? "two" : "";
   build();
+  state.coarse = state.software && !state.everything && (await drawnVoxels(spec)) > COARSE_ABOVE;
+  $("coarse").hidden = !state.coarse;
   state.panels = [];
   const canvases = spec.panels.map((panel) => {
     const figure = document.createElement("figure");
@@ -340,14 +175,14 @@ async function show(spec, data) {
   }
   showModality(0);
   state.panels[0].nv.createOnLocationChange();
-  state.data = null;
+  if (!state.coarse) state.data = null;
   resize();
   document.body.dataset.ready = spec.id;
 }
 
 function fail(reason) {
   state.failed = true;
-  for (const id of ["controls", "panels", "place", "hint"]) $(id).hidden = true;
+  for (const id of ["controls", "panels", "place", "hint", "coarse"]) $(id).hidden = true;
   $("failure").hidden = false;
   $("failure").textContent = `The interactive viewer cannot start: ${reason}. Still slices are shown below instead.`;
   resize();
@@ -357,10 +192,16 @@ function fail(reason) {
 async function render({ args }) {
   const { spec, ...data } = args;
   if (state.spec?.id === spec.id) return;
+  await attempt(spec, data);
+}
+
+async function attempt(spec, data) {
   state.spec = spec;
   restart();
   try {
-    if (!document.createElement("canvas").getContext("webgl2")) throw new Error("this browser has no WebGL 2");
+    const gl = document.createElement("canvas").getContext("webgl2");
+    if (!gl) throw new Error("this browser has no WebGL 2");
+    state.software = drawnBySoftware(gl);
     await show(spec, data);
   } catch (error) {
     fail(error.message ?? String(error));

@@ -34,8 +34,8 @@ def chain(
             `auto`: on the training device if that is CUDA and no transform hinders it.
 
     Raises:
-        ConfigError: Something is no transform, a warp comes later, or `device` is true and a
-            transform can work in the workers alone.
+        ConfigError: Something is no transform, all of several are left out, a warp comes later, or
+            `device` is true and a transform can work in the workers alone.
     """
     entries = transforms.values() if isinstance(transforms, Mapping) else transforms
     steps = [step for step in entries if step is not None]
@@ -53,6 +53,11 @@ def chain(
                 remedy="put it first",
             )
         _work_in_place(step)
+    if entries and not steps:
+        raise ConfigError(
+            "augmentation.transforms leaves out every step of its preset",
+            remedy="augmentation=none trains without augmentation",
+        )
     if not steps:
         return None
     if keep_background:
