@@ -5,6 +5,8 @@ Shapes: `X Y Z` voxels.
 
 from __future__ import annotations
 
+from math import ceil
+
 import numpy as np
 import SimpleITK as sitk
 from scipy import ndimage
@@ -15,7 +17,7 @@ from lightning_brats.data.raw.scan import Scan
 from lightning_brats.errors import ConfigError, DataError
 
 FIELD_MM = 4.0
-"""Voxel size that the bias field is fitted at; it is far smoother than that."""
+"""Least voxel size that the bias field is fitted at; it is far smoother than that."""
 
 
 def denoise(scan: Scan, how: str, strength: float) -> Scan:
@@ -93,7 +95,7 @@ def correct_bias(scan: Scan, brain: np.ndarray, case: str) -> np.ndarray:
     mask = sitk.GetImageFromArray(usable[where].T.astype(np.uint8))
     mask.CopyInformation(image)
     factors = [
-        max(1, min(round(FIELD_MM / size), n // 8))
+        max(1, min(ceil(FIELD_MM / size), n // 8))
         for size, n in zip(image.GetSpacing(), image.GetSize(), strict=True)
     ]
     n4 = sitk.N4BiasFieldCorrectionImageFilter()
