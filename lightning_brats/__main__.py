@@ -4,6 +4,7 @@ COMMANDS = {
     "python -m lightning_brats.data.phantom": "write the digital phantom in any BraTS layout",
     "python -m lightning_brats.models": "parameters, GFLOPs and memory of every model",
     "python experiments/prepare.py": "check, audit and prepare a data set ahead",
+    "python -m lightning_brats.data.raw.landmarks": "landmarks of histogram matching, to a file",
     "python experiments/augmentation_gallery.py": "see what each augmentation does to a case",
     "python experiments/run.py": "train, test, score and report one experiment",
     "python experiments/baseline.py": "fit, test, score and report one classical method",

@@ -12,7 +12,7 @@ import torch
 from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning.callbacks import EarlyStopping, ModelCheckpoint
 
-from lightning_brats import runs, tracking
+from lightning_brats import runs, slurm, tracking
 from lightning_brats.adversarial import CLIPPING, AdversarialTask, check_trainer, is_adversarial
 from lightning_brats.callbacks import (
     AveragedWeights,
@@ -40,6 +40,7 @@ from lightning_brats.slices import slab_slices
 from lightning_brats.sweeps import reporting
 from lightning_brats.synthesis.building import MONITOR, synthesises
 from lightning_brats.task import SegmentationTask
+from lightning_brats.together import check_together
 
 OURS = (
     "threads",
@@ -177,7 +178,12 @@ def build_task(cfg: DictConfig, source: CaseSource, data: BratsDataModule) -> Se
 
 
 def build_trainer(cfg: DictConfig, folder: Path, source: CaseSource) -> pl.Trainer:
-    """Lightning's trainer with our table, progress, safe stop, checkpoints and tracker."""
+    """Lightning's trainer with our table, progress, safe stop, checkpoints and tracker.
+
+    Raises:
+        ConfigError: Settings of it that do not go together.
+    """
+    check_together(cfg)
     settings = plain(cfg.trainer)
     ours = {key: settings.pop(key) for key in OURS}
     if is_adversarial(cfg.model):
@@ -193,7 +199,7 @@ def build_trainer(cfg: DictConfig, folder: Path, source: CaseSource) -> pl.Train
         **settings,
         logger=logger or False,
         callbacks=callbacks,
-        plugins=[SafeCheckpointIO()],
+        plugins=[SafeCheckpointIO(), *slurm.environment()],
         default_root_dir=folder,
         enable_progress_bar=False,
         enable_model_summary=False,

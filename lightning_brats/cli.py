@@ -6,6 +6,7 @@ Imports nothing heavy, so that `--help` and misspelt names answer at once.
 from __future__ import annotations
 
 import functools
+import os
 import sys
 from collections.abc import Callable
 from typing import Any
@@ -22,7 +23,11 @@ STATUS = {"InterruptedRunError": 130, "PrunedRunError": 3}
 
 
 def friendly(command: Callable[[Any], Any]) -> Callable[[Any], Any]:
-    """Print a `BratsError` as its message; status 2, or that of `STATUS`."""
+    """Print a `BratsError` as its message; status 2, or that of `STATUS`.
+
+    Where Lightning started this process, 0 instead of the latter: it kills the run's first process,
+    which may still have something to finish, as soon as another ends with anything else.
+    """
 
     @functools.wraps(command)
     def wrapped(cfg: Any) -> Any:
@@ -31,7 +36,7 @@ def friendly(command: Callable[[Any], Any]) -> Callable[[Any], Any]:
         except BratsError as error:
             status = STATUS.get(type(error).__name__, 2)
             print(f"\n{'error: ' if status == 2 else ''}{error}", file=sys.stderr)
-            sys.exit(status)
+            sys.exit(0 if status != 2 and _is_lightning_s() else status)
         except MissingMandatoryValue as error:
             name = getattr(error, "full_key", None) or "a value"
             print(f"\nerror: {name} is not given; see --help", file=sys.stderr)
@@ -41,3 +46,8 @@ def friendly(command: Callable[[Any], Any]) -> Callable[[Any], Any]:
             sys.exit(130)
 
     return wrapped
+
+
+def _is_lightning_s() -> bool:
+    """Whether the run's first process started this one, and not torchrun or SLURM."""
+    return os.environ.get("LOCAL_RANK", "0") != "0" and "TORCHELASTIC_RUN_ID" not in os.environ

@@ -24,9 +24,10 @@ from lightning_brats.models.recompute import recompute
 from lightning_brats.parts import build as build_part
 from lightning_brats.parts import check_arguments
 from lightning_brats.preparation import prepare_source
-from lightning_brats.resolving import check_auto_fit, resolve
+from lightning_brats.resolving import check_auto_fit, check_end, resolve
 from lightning_brats.results import score_and_report
 from lightning_brats.segmentation import segment_cases
+from lightning_brats.slurm import requeued_by_signal
 from lightning_brats.splitting import (
     check_drawable,
     check_given,
@@ -81,6 +82,7 @@ def configure(*overrides: str) -> DictConfig:
     return cfg
 
 
+@requeued_by_signal()
 def run(cfg: DictConfig) -> Path:
     """Train, test, score and report; returns the run's folder.
 
@@ -116,6 +118,7 @@ def _built(cfg: DictConfig, machine: Machine, folder: Path, resumed: bool) -> Ex
     before: Any = OmegaConf.load(folder / "config.yaml") if resumed else None
     if before is None:
         check_auto_fit(cfg, machine)
+    check_end(cfg)
     check_arguments(cfg, PARTS)
     postprocess = build_part(cfg.postprocess)  # a mistake in it would show only after training
     source, split = _cases(cfg, folder, resumed)

@@ -93,12 +93,7 @@ def fit_sizes(
     while need(chosen).bytes(chosen, wanted) > budget:
         axes = [axis for axis, size in enumerate(chosen) if size > SMALLEST]
         if patch is not None or not axes:
-            raise ConfigError(
-                f"{wanted} patches of {'×'.join(map(str, chosen))} do not fit into "
-                f"{budget / 2**30:.1f} GiB",
-                remedy="a smaller model.size, trainer.recompute=true, or a smaller patch and batch "
-                "by queue.patch_size and queue.batch_size",
-            )
+            raise too_little(chosen, wanted, budget)
         longest = max(axes, key=lambda axis: chosen[axis] / shape[axis])
         chosen[longest] = max(chosen[longest] - STEP, SMALLEST)
     if batch is None:
@@ -108,21 +103,13 @@ def fit_sizes(
     return tuple(chosen), batch
 
 
-def step_fits(net: nn.Module, channels: int, patch: Sequence[int], batch: int, half: bool) -> bool:
-    """Whether a forward and backward pass fits into the GPU's memory, by doing it."""
-    flat = [size for size in patch if size > 1] if 1 in patch else list(patch)
-    try:
-        net = net.to("cuda").train()
-        with torch.autocast("cuda", torch.bfloat16, enabled=half):
-            outputs = net(torch.zeros(batch, channels, *flat, device="cuda"))
-        outputs = outputs if isinstance(outputs, list | tuple) else [outputs]
-        torch.stack([output.float().mean() for output in outputs]).sum().backward()
-    except torch.OutOfMemoryError:
-        return False
-    finally:
-        net.zero_grad(set_to_none=True)
-        torch.cuda.empty_cache()
-    return True
+def too_little(patch: Sequence[int], batch: int, budget: float) -> ConfigError:
+    """Says that so many patches are too many for a memory of `budget` bytes."""
+    return ConfigError(
+        f"{batch} patches of {'×'.join(map(str, patch))} do not fit into {budget / 2**30:.1f} GiB",
+        remedy="a smaller model.size, trainer.recompute=true, or a smaller patch and batch by "
+        "queue.patch_size and queue.batch_size",
+    )
 
 
 def free_bytes(reserved: int, device: torch.device) -> float:
@@ -135,14 +122,6 @@ def free_bytes(reserved: int, device: torch.device) -> float:
     if device.type == "cuda":
         return SHARE * torch.cuda.mem_get_info(device)[0]
     return SHARE * (psutil.virtual_memory().available - reserved)
-
-
-def smaller(patch: Sequence[int], batch: int) -> tuple[tuple[int, ...], int]:
-    """The next sizes to try where a step did not fit after all."""
-    if batch > 2:
-        return tuple(patch), max(2, int(batch * 0.85))
-    longest = max(range(len(patch)), key=lambda axis: patch[axis])
-    return tuple(s - STEP if axis == longest else s for axis, s in enumerate(patch)), batch
 
 
 def _voxels(patch: Sequence[int]) -> int:

@@ -6,14 +6,18 @@ out: the trainer gets the cores that the workers leave.
 
 from __future__ import annotations
 
+import os
 import platform
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import psutil
 import torch
+from lightning_fabric.plugins.environments import SLURMEnvironment, TorchElasticEnvironment
 
+from lightning_brats.errors import ConfigError
 from lightning_brats.parallel import CGROUP, cores, first_line
 
 
@@ -66,6 +70,39 @@ def detect() -> Machine:
         gpus=tuple(p.name for p in properties),
         gpu_memory_gb=round(min((p.total_memory for p in properties), default=0) / 2**30, 1),
     )
+
+
+def listed_devices(devices: Any) -> list[int] | None:
+    """Numbers of the devices that `trainer.devices` asks for; `None` for all there are.
+
+    Args:
+        devices: As Lightning takes it: a count, `[0, 2]`, `"0,2"`, `"2"`, `-1` or `auto`.
+
+    Raises:
+        ConfigError: It is none of these.
+    """
+    text = str(devices)
+    if text in ("auto", "None", "-1"):
+        return None
+    parts = [part.strip() for part in text.strip("[]").split(",") if part.strip()]
+    if not parts or not all(part.isdigit() for part in parts):
+        raise ConfigError(
+            f"trainer.devices={text} names no devices",
+            remedy="a count (trainer.devices=2), their numbers (trainer.devices=[0,1]) or auto",
+        )
+    numbers = [int(part) for part in parts]
+    return numbers if "," in text or "[" in text else list(range(numbers[0]))
+
+
+def task_cores() -> int | None:
+    """Cores that `srun --cpus-per-task` gave this process alone; `None` where it gave none.
+
+    Under torchrun one task starts several processes, which share what it was given.
+    """
+    number = os.environ.get("SLURM_CPUS_PER_TASK", "")
+    started = "SLURM_STEP_ID" in os.environ and SLURMEnvironment.detect()
+    own = started and not TorchElasticEnvironment.detect()
+    return int(number) if own and number.isdigit() else None
 
 
 def choose(machine: Machine, processes: int, shape: Sequence[int], spatial_dims: int) -> Defaults:

@@ -8,25 +8,43 @@ from __future__ import annotations
 
 import inspect
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Set
 from functools import partial
 from typing import Any
 
 from torch import nn
-from torch.optim import Optimizer
+from torch.optim import SGD, Adam, AdamW, Optimizer
 from torch.optim.lr_scheduler import LambdaLR, OneCycleLR, ReduceLROnPlateau
+
+DECAYS = "decays"
+"""Attribute of a parameter whose shape may be gone when it is put into a group."""
+FUSED_ON_CUDA = (SGD, Adam, AdamW)
+"""torch's Adagrad has the argument too, for the CPU alone."""
+
+
+def mark_decaying(module: nn.Module) -> None:
+    """Note on each parameter whether weight decay is for it, as long as it has its shape.
+
+    FSDP leaves each process a flat share of a parameter, or nothing of it.
+    """
+    for parameter in module.parameters():
+        setattr(parameter, DECAYS, parameter.ndim > 1)
 
 
 def parameter_groups(module: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
     """Two groups for an optimiser: decay for kernels and matrices, none for norms and biases.
 
     Pulling a norm's scale or a bias to zero does not regularise (Loshchilov's and timm's practice
-    alike); both have one axis. Frozen parameters are left out.
+    alike); both have one axis, unless `mark_decaying` has noted otherwise. Frozen parameters are
+    left out.
     """
-    learnt = [p for p in module.parameters() if p.requires_grad]
+    groups: dict[bool, list[nn.Parameter]] = {True: [], False: []}
+    for parameter in module.parameters():
+        if parameter.requires_grad:
+            groups[getattr(parameter, DECAYS, parameter.ndim > 1)].append(parameter)
     return [
-        {"params": [p for p in learnt if p.ndim > 1], "weight_decay": weight_decay},
-        {"params": [p for p in learnt if p.ndim <= 1], "weight_decay": 0.0},
+        {"params": groups[True], "weight_decay": weight_decay},
+        {"params": groups[False], "weight_decay": 0.0},
     ]
 
 
@@ -44,14 +62,26 @@ def make_optimizer(factory: Callable[..., Optimizer], module: nn.Module) -> Opti
     chosen = factory.keywords if isinstance(factory, partial) else {}
     groups = parameter_groups(module, chosen.get("weight_decay", 0.0))
     devices = {p.device.type for group in groups for p in group["params"]}
-    options = inspect.signature(factory).parameters
-    if "fused" not in options or "fused" in chosen or not devices <= {"cpu", "cuda"}:
+    if "fused" in chosen or not has_fused(factory, devices):
         return factory(groups)
     if any(chosen.get(other) for other in ("foreach", "differentiable", "capturable")):
         return factory(groups)
     optimizer = factory(groups, fused=True)
     optimizer._step_supports_amp_scaling = False  # type: ignore[attr-defined]
     return optimizer
+
+
+def has_fused(factory: Callable[..., Optimizer], devices: Set[str]) -> bool:
+    """Whether an optimiser, or a partial of one, has a fused step for parameters on such devices.
+
+    Args:
+        factory: As `make_optimizer` takes it.
+        devices: Types of device, e.g. `cuda`.
+    """
+    if "fused" not in inspect.signature(factory).parameters or not devices <= {"cpu", "cuda"}:
+        return False
+    kind = factory.func if isinstance(factory, partial) else factory
+    return "cuda" not in devices or (isinstance(kind, type) and issubclass(kind, FUSED_ON_CUDA))
 
 
 def poly_factor(step: int, total_steps: int, exponent: float = 0.9) -> float:

@@ -69,7 +69,7 @@ def check_arguments(cfg: Mapping[str, Any], groups: Sequence[str]) -> None:
     for group in groups:
         part = cfg[group]
         made = locate(str(part.get("_target_"))) if isinstance(part, Mapping) else None
-        if made is None:
+        if not callable(made):
             continue
         taken = signature(made).parameters.values()
         if any(argument.kind is Parameter.VAR_KEYWORD for argument in taken):

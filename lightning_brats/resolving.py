@@ -17,20 +17,15 @@ from lightning_brats.continuing import as_before
 from lightning_brats.data.datamodule import BratsDataModule
 from lightning_brats.data.transforms import Chain, works_on_device
 from lightning_brats.errors import ConfigError
-from lightning_brats.fitting import (
-    DATASET_SHARE,
-    estimate,
-    fit_sizes,
-    free_bytes,
-    smaller,
-    step_fits,
-)
+from lightning_brats.fitting import DATASET_SHARE, estimate, fit_sizes, free_bytes
 from lightning_brats.labels import TISSUES
 from lightning_brats.losses import foreground_weights
-from lightning_brats.machine import Defaults, Machine, choose
+from lightning_brats.machine import Defaults, Machine, choose, listed_devices, task_cores
 from lightning_brats.models.recompute import recompute
 from lightning_brats.parts import build, plain
 from lightning_brats.slices import axis_numbers, check_neighbours, typical_slice
+from lightning_brats.task import endless
+from lightning_brats.trial import Trial, smaller
 
 
 def resolve(
@@ -50,9 +45,8 @@ def resolve(
     if before is not None:
         as_before(cfg, before)
     OmegaConf.set_struct(cfg, True)
-    devices = cfg.trainer.devices if isinstance(cfg.trainer.devices, int) else 1
     shape = _typical_shape(cfg, data)
-    best = choose(machine, max(devices, 1), shape, cfg.model.get("spatial_dims", 3))
+    best = choose(*_share(cfg, machine), shape, cfg.model.get("spatial_dims", 3))
     if cfg.trainer.auto_fit and before is None:
         best = _filling_memory(cfg, best, machine, data)
     for group, keys in (
@@ -91,17 +85,35 @@ def check_auto_fit(cfg: DictConfig, machine: Machine) -> None:
         )
 
 
+def check_end(cfg: DictConfig) -> None:
+    """Refuse a training of which nobody knows how many steps it has.
+
+    Raises:
+        ConfigError: Neither epochs nor steps are limited; Lightning limits epochs by itself where
+            time is not limited either.
+    """
+    epochs, steps = cfg.trainer.max_epochs, cfg.trainer.max_steps
+    unlimited = epochs == -1 or (epochs is None and cfg.trainer.get("max_time") is not None)
+    if unlimited and steps == -1:
+        raise endless()
+
+
 def _processes(cfg: DictConfig, machine: Machine) -> int:
     """How many processes the trainer will run as."""
-    devices = cfg.trainer.devices
-    if OmegaConf.is_list(devices):
-        count = len(devices)
-    elif str(devices) in ("auto", "None", "-1"):
-        count = len(machine.gpus) if _on_gpu(cfg, machine) else 1
-    else:
-        numbers = [number for number in str(devices).split(",") if number.strip()]
-        count = len(numbers) if "," in str(devices) else int(numbers[0])
-    return count * int(cfg.trainer.num_nodes)
+    listed = listed_devices(cfg.trainer.devices)
+    if listed is None:
+        listed = list(range(len(machine.gpus))) if _on_gpu(cfg, machine) else [0]
+    return len(listed) * int(cfg.trainer.num_nodes)
+
+
+def _share(cfg: DictConfig, machine: Machine) -> tuple[Machine, int]:
+    """What the run uses of this host, and how many of its processes share the cores."""
+    if not _on_gpu(cfg, machine):
+        machine = replace(machine, gpus=())
+    own = task_cores()
+    if own is not None:
+        return replace(machine, cores=min(machine.cores, own)), 1
+    return machine, max(1, _processes(cfg, machine) // int(cfg.trainer.num_nodes))
 
 
 def _on_gpu(cfg: DictConfig, machine: Machine) -> bool:
@@ -128,27 +140,42 @@ def _filling_memory(
             "are given",
             remedy="leave one of them at auto, or trainer.auto_fit=false",
         )
-    on_gpu = _on_gpu(cfg, machine)
-    device = torch.device("cuda" if on_gpu else "cpu")
+    device = _first_device(cfg, machine)
     precision = best.precision if cfg.trainer.precision == "auto" else str(cfg.trainer.precision)
-    half, channels = "16" in precision, inputs(cfg, data.source)
+    dtype, channels = _autocast(precision), inputs(cfg, data.source)
     net: nn.Module = build(network_config(cfg, data.source))
     if cfg.trainer.recompute:
         recompute(net)
+    budget = free_bytes(queue.max_bytes, device)
     shape = _typical_shape(cfg, data)
     voxels = sum(int(np.prod(entry.shape)) for entry in data.entries("train"))
     patch, batch = fit_sizes(
-        lambda patch: estimate(net, channels, patch, half),
-        free_bytes(queue.max_bytes, device),
+        lambda patch: estimate(net, channels, patch, dtype is not None),
+        budget,
         shape,
         int(DATASET_SHARE * voxels),
         None if "patch_size" in free else list(queue.patch_size),
         None if "batch_size" in free else queue.batch_size,
     )
-    while on_gpu and not step_fits(net, channels, patch, batch, half):
-        patch, batch = smaller(patch, batch)
+    trial = Trial(net, channels, device, dtype, budget)
+    while device.type == "cuda" and not trial.fits(patch, batch):
+        patch, batch = smaller(patch, batch, free, budget)
     x, y, z = patch
     return replace(best, patch_size=(x, y, z), batch_size=batch)
+
+
+def _first_device(cfg: DictConfig, machine: Machine) -> torch.device:
+    """Where the run's first process trains."""
+    if not _on_gpu(cfg, machine):
+        return torch.device("cpu")
+    return torch.device("cuda", (listed_devices(cfg.trainer.devices) or [0])[0])
+
+
+def _autocast(precision: str) -> torch.dtype | None:
+    """Of activations under Lightning's name of a precision; `None` where they are in full."""
+    if "16" not in precision:
+        return None
+    return torch.bfloat16 if "bf16" in precision else torch.float16
 
 
 def _place_augmentation(cfg: DictConfig, machine: Machine, data: BratsDataModule) -> None:

@@ -18,7 +18,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from lightning_brats import __version__, ranks
-from lightning_brats.continuing import same
+from lightning_brats.continuing import JOINT, changed, joint_batch
 from lightning_brats.data.audit import check_writable
 from lightning_brats.errors import ConfigError
 from lightning_brats.machine import Machine
@@ -36,7 +36,6 @@ FREE_KEYS = (
     "resolved",
     "runs",
     "tracking",
-    "trainer.devices",
     "trainer.strategy",
     "queue.workers",
 )
@@ -160,19 +159,20 @@ def _check_same(cfg: DictConfig, folder: Path) -> None:
     if not saved.exists():
         raise ConfigError("the run to go on with has no configuration", file=saved)
     before, now = flat(OmegaConf.load(saved)), flat(cfg)
-    names = sorted(
+    names = [
         key
-        for key in before.keys() | now.keys()
-        if not same(now.get(key), before.get(key))
-        and not any(key == free or key.startswith(f"{free}.") for free in FREE_KEYS)
+        for key in changed(now, before)
+        if not any(key == free or key.startswith(f"{free}.") for free in FREE_KEYS)
+    ]
+    if not names:
+        return
+    listed = ", ".join(f"{n}: {before.get(n)} → {now.get(n)}" for n in names[:6])
+    remedy = "give the same overrides as before, or start anew without resume"
+    if joint_batch(before) is not None and set(names) <= set(JOINT):
+        remedy += f", or keep {' × '.join(JOINT)} at {joint_batch(before)}"
+    raise ConfigError(
+        f"the run to go on with has other settings ({listed})", file=folder, remedy=remedy
     )
-    if names:
-        listed = ", ".join(f"{n}: {before.get(n)} → {now.get(n)}" for n in names[:6])
-        raise ConfigError(
-            f"the run to go on with has other settings ({listed})",
-            file=folder,
-            remedy="give the same overrides as before, or start anew without resume",
-        )
 
 
 def flat(cfg: Any, prefix: str = "") -> dict[str, Any]:

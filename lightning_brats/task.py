@@ -6,6 +6,7 @@ and labels), `R` regions, `px py pz` a patch, `x y z` a whole cropped volume.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
@@ -17,7 +18,7 @@ from lightning_brats.errors import ConfigError
 from lightning_brats.inference import SlidingWindow
 from lightning_brats.labels import REGIONS, TISSUES
 from lightning_brats.losses import DeepSupervision, dice_ce
-from lightning_brats.optim import make_optimizer, poly
+from lightning_brats.optim import make_optimizer, mark_decaying, poly
 from lightning_brats.parts import build
 
 Head = Literal["regions", "labels"]
@@ -68,6 +69,7 @@ class SegmentationTask(pl.LightningModule):
             "context": self.context,
         }
         self.net: nn.Module = build(net)
+        mark_decaying(self.net)
         built = build(loss, head=head) or dice_ce(head=head)
         self.loss = built if isinstance(built, DeepSupervision) else DeepSupervision(built)
         self.optimizer = build(optimizer) or _default_optimizer
@@ -157,9 +159,13 @@ class SegmentationTask(pl.LightningModule):
         return self.inference(self, image[0].to(self.device), head=self.head)
 
     def configure_optimizers(self) -> Any:
-        """Optimiser over parameter groups, and its schedule."""
+        """Optimiser over parameter groups, and its schedule.
+
+        Raises:
+            ConfigError: The training has no end.
+        """
         optimizer = make_optimizer(self.optimizer, self.net)
-        steps = int(self.trainer.estimated_stepping_batches)
+        steps = total_steps(self.trainer)
         return {"optimizer": optimizer, "lr_scheduler": self.scheduler(optimizer, steps)}
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
@@ -183,6 +189,28 @@ class SegmentationTask(pl.LightningModule):
         if self.head == "labels":
             return self.region_masks(probabilities.argmax(0)[None])[0]
         return probabilities > 0.5
+
+
+def total_steps(trainer: pl.Trainer) -> int:
+    """Steps of a training, which schedules need to know.
+
+    Raises:
+        ConfigError: Neither epochs nor steps are limited.
+    """
+    steps = trainer.estimated_stepping_batches
+    if math.isinf(steps):
+        raise endless()
+    return int(steps)
+
+
+def endless() -> ConfigError:
+    """Says that a training has no end in epochs or steps."""
+    return ConfigError(
+        "the training is limited neither in epochs nor in steps, and schedules need to know its "
+        "end",
+        remedy="give trainer.max_epochs or trainer.max_steps; with trainer.max_time, as many as it "
+        "may take at most, such as trainer.max_epochs=100000 scheduler=constant",
+    )
 
 
 def _dice(predicted: Tensor, reference: Tensor) -> Tensor:

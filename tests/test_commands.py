@@ -2,10 +2,12 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
 import time
+import tomllib
 from pathlib import Path
 
 import nibabel as nib
@@ -14,6 +16,7 @@ import pandas as pd
 import pytest
 from test_experiment import TINY
 
+from lightning_brats.__main__ import COMMANDS
 from lightning_brats.data.phantom import write_phantom
 
 ROOT = Path(__file__).parent.parent
@@ -168,3 +171,21 @@ def test_bad_input_ends_with_a_message_not_a_traceback(tmp_path: Path) -> None:
     assert done.returncode == 2
     assert "/no/such/folder" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_every_command_is_listed() -> None:
+    """Every script, and every module that code, configurations or pages tell to run."""
+    scripts = [*(ROOT / "experiments").glob("*.py"), *(ROOT / "sweeps").glob("*.py")]
+    told = [*ROOT.glob("lightning_brats/**/*.py"), *ROOT.glob("lightning_brats/**/*.yaml")]
+    pages = [ROOT / "README.md", *ROOT.glob("docs/**/*.md")]
+    text = "\n".join(path.read_text(encoding="utf-8") for path in told + pages)
+    modules = set(re.findall(r"python -m lightning_brats\.[\w.]*\w", text))
+    assert "python -m lightning_brats.data.raw.landmarks" in modules
+    assert {f"python {path.relative_to(ROOT)}" for path in scripts} | modules == COMMANDS.keys()
+
+
+def test_the_page_s_extra_installs_what_its_parts_import() -> None:
+    text = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    extras = tomllib.loads(text)["project"]["optional-dependencies"]
+    assert set(extras["explain"]) <= set(extras["app"])
+    assert "nilearn>=0.13" in extras["app"]  # which comes with NiiVue

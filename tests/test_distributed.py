@@ -1,6 +1,7 @@
 """Several processes, and processes that are killed: the numbers stay those of one that is not."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -39,6 +40,24 @@ def finished(folder: Path, *arguments: str) -> Path:
     return run_of(folder)
 
 
+def stopped(folder: Path, *arguments: str) -> Path:
+    """A run that is asked to stop once an epoch is in its table."""
+    folder.mkdir()
+    process = subprocess.Popen(
+        command("run.py", *TINY, *arguments),
+        cwd=folder,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    until_trained(process, folder, epochs=1)
+    process.terminate()
+    assert process.wait(60)
+    run = run_of(folder)
+    assert not (run / "report.html").exists()
+    return run
+
+
 def weights(run: Path) -> dict[str, torch.Tensor]:
     return torch.load(run / LAST, weights_only=True)["state_dict"]
 
@@ -75,16 +94,21 @@ def test_torchrun_s_processes_share_a_run(phantom: Path, tmp_path: Path) -> None
 
 def killed(process: subprocess.Popen, folder: Path, epochs: int) -> Path:
     """End a run without a word once so many epochs are in its table."""
+    until_trained(process, folder, epochs)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    return run_of(folder)
+
+
+def until_trained(process: subprocess.Popen, folder: Path, epochs: int) -> None:
+    """Wait until so many epochs are in the run's table."""
     deadline = time.monotonic() + 200
     while time.monotonic() < deadline:
         tables = list(folder.rglob("metrics.csv"))
         if tables and len(pd.read_csv(tables[0])) >= epochs:
-            break
+            return
         assert process.poll() is None
         time.sleep(0.02)
-    os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
-    return run_of(folder)
 
 
 @pytest.mark.slow
@@ -114,6 +138,28 @@ def test_a_killed_run_goes_on_to_the_same_weights(phantom: Path, tmp_path: Path)
     assert done.returncode == 0, done.stderr
     first, second = weights(whole), weights(run_of(folder))
     assert all(torch.equal(first[name], second[name]) for name in first)
+
+
+@pytest.mark.slow
+def test_two_ranks_go_on_as_two_or_as_one(phantom: Path, tmp_path: Path) -> None:
+    """From within an epoch: they ask each other after the tenth of its twelve steps."""
+    epochs = ("queue.patches_per_volume=12", "trainer.max_epochs=3", "trainer.accelerator=cpu")
+    common = (f"data.root={phantom}", "augmentation=none", *epochs)
+    two, one = ("queue.batch_size=2", *DDP[:2]), ("queue.batch_size=4",)
+    whole = finished(tmp_path / "whole", *common, *two)
+    half = stopped(tmp_path / "stopped", *common, *two)
+    other = shutil.copytree(half, tmp_path / "other")
+    for run, devices in ((half, two), (other, one)):
+        done = call("run.py", *TINY, *common, *devices, f"resume={run}", cwd=tmp_path)
+        assert done.returncode == 0, done.stderr
+    first, second = weights(whole), weights(half)
+    assert all(torch.equal(first[name], second[name]) for name in first)
+    tables = [pd.read_csv(run / "metrics.csv") for run in (whole, other)]
+    assert tables[0]["step"].tolist() == tables[1]["step"].tolist()
+    last, again = (table.iloc[-1] for table in tables)
+    assert last["lr"] == again["lr"]
+    assert last["train/loss"] == pytest.approx(again["train/loss"], abs=1e-4)
+    assert last["val/dice_mean"] == pytest.approx(again["val/dice_mean"], abs=1e-3)
 
 
 @pytest.mark.slow

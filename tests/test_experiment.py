@@ -138,6 +138,19 @@ def test_resuming_with_other_settings_is_refused(phantom: Path, tmp_path: Path) 
         experiment.run(configure(tmp_path, root, "optimizer.lr=0.1", f"resume={folder}"))
 
 
+def test_devices_may_differ_with_the_batch(phantom: Path, tmp_path: Path) -> None:
+    options = (f"data.root={phantom}", "queue.batch_size=4")
+    folder = experiment.build(configure(tmp_path, *options)).folder
+    (folder / "checkpoints").mkdir()
+    (folder / runs.LAST).write_bytes(b"x")
+    two = ("trainer.devices=2", f"resume={folder}")
+    words = r"trainer\.devices: 1 → 2[\s\S]*trainer\.devices × .* × queue\.batch_size at 4"
+    with pytest.raises(ConfigError, match=words):
+        runs.run_folder(configure(tmp_path, *options, *two))
+    halved = configure(tmp_path, options[0], "queue.batch_size=2", *two)
+    assert runs.run_folder(halved) == (folder, True)
+
+
 def test_what_was_left_open_stays_as_it_was(
     phantom: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

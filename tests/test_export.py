@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import shutil
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,7 @@ from torch import Tensor, nn
 from lightning_brats.data.preprocess import Preprocess
 from lightning_brats.data.sources import CaseSource
 from lightning_brats.errors import ConfigError
-from lightning_brats.export.command import export
+from lightning_brats.export.command import _replace, export
 from lightning_brats.export.network import EXTRA, OnnxNetwork, ProgramNetwork, need
 from lightning_brats.export.parity import largest_difference
 from lightning_brats.export.stored import FILES, load_exported
@@ -205,6 +206,32 @@ def test_a_graph_that_differs_is_refused_and_not_left_behind(
     assert not list((tmp_path / "out").iterdir())
 
 
+def test_a_refused_export_leaves_an_earlier_one_as_it_is(
+    runs: dict[str, Path], exports: Exports, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = shutil.copytree(exports("fcnn", "pt2"), tmp_path / "out")
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    monkeypatch.setattr(ProgramNetwork, "forward", lambda self, image: self._run(image) + 0.01)
+    with pytest.raises(ConfigError, match="differ by up to"):
+        exported(runs["fcnn"], folder, "pt2")
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+
+
+def test_nothing_of_an_earlier_export_stays_beside_a_new_one(tmp_path: Path) -> None:
+    """Not the other format's graph, and not a card that the new network does not have."""
+    folder, made = tmp_path / "out", tmp_path / "made"
+    for place, names in {
+        folder: ("model.json", "model.onnx", "model_card.md", "own.txt"),
+        made: ("model.json", "model.pt2"),
+    }.items():
+        place.mkdir()
+        for name in names:
+            (place / name).write_text(place.name)
+    _replace(folder, made)
+    found = {path.name: path.read_text() for path in folder.iterdir()}
+    assert found == {"model.json": "made", "model.pt2": "made", "own.txt": "out"}
+
+
 def test_a_missing_package_names_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(ConfigError, match="no_such_package is not installed") as error:
         need("json", "no_such_package")
@@ -251,4 +278,53 @@ def test_a_program_holds_no_pickles_and_one_that_does_is_refused(
             empty = "/sample_inputs/" in member.filename
             copy.writestr(member.filename, b"\x80\x02." if empty else content)
     with pytest.raises(ConfigError, match=r"pickled objects.*sample_inputs"):
+        ProgramNetwork(hostile)
+
+
+def legacy(archive: Mapping[str, bytes]) -> dict[str, bytes]:
+    """Torch 2.7's files around a graph."""
+    names = ("state_dict", "constants", "example_inputs")
+    graph = archive["model/models/model.json"]
+    return {
+        "version": b"8.15",
+        "serialized_exported_program.json": graph,
+        **{f"serialized_{name}.pt": b"\x80\x02." for name in names},
+    }
+
+
+def another_model(archive: Mapping[str, bytes]) -> dict[str, bytes]:
+    graph = archive["model/models/model.json"]
+    return {**archive, "model/models/x.json": graph, "model/data/weights/x.pt": b"\x80\x02."}
+
+
+def spelt_apart(archive: Mapping[str, bytes]) -> dict[str, bytes]:
+    name = "model/data/weights/model_weights_config.json"
+    spelt = archive[name].replace(b'"use_pickle": false', b'"use_pickle" : true')
+    assert spelt != archive[name]
+    return {**archive, name: spelt}
+
+
+HOSTILE: dict[str, Callable[[Mapping[str, bytes]], dict[str, bytes]]] = {
+    "data/constants/model.pt": lambda a: {**a, "model/data/constants/model.pt": b"\x80\x02."},
+    "models/x.json": another_model,
+    "model_weights_config.json": spelt_apart,
+    "version": legacy,
+    "DATA/sample_inputs/MODEL.PT": lambda a: {**a, "model/DATA/sample_inputs/MODEL.PT": b"\x80."},
+    "CUSTOM_OBJ_0": lambda a: {**a, "model/data/constants/CUSTOM_OBJ_0": b"\x80."},
+    "aotinductor": lambda a: {**a, "model/data/aotinductor/model/x.cpp": b"int x;"},
+}
+
+
+@pytest.mark.parametrize("member", HOSTILE)
+def test_members_that_run_code_are_refused_before_they_are_loaded(
+    exports: Exports, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, member: str
+) -> None:
+    with zipfile.ZipFile(exports("fcnn", "pt2") / "model.pt2") as archive:
+        content = {name: archive.read(name) for name in archive.namelist()}
+    hostile = tmp_path / "model.pt2"
+    with zipfile.ZipFile(hostile, "w") as written:
+        for name, data in HOSTILE[member](content).items():
+            written.writestr(name, data)
+    monkeypatch.setattr(torch.export, "load", lambda path: pytest.fail("it was loaded"))
+    with pytest.raises(ConfigError, match=rf"pickled objects.*{member}"):
         ProgramNetwork(hostile)

@@ -4,10 +4,12 @@ import subprocess
 import sys
 
 import pytest
+import torch
 
 from lightning_brats.errors import ConfigError
-from lightning_brats.fitting import Need, estimate, fit_sizes, smaller
+from lightning_brats.fitting import Need, estimate, fit_sizes
 from lightning_brats.models import UNet
+from lightning_brats.trial import Trial, smaller
 
 NEED = Need(fixed=1000, voxel=2)
 
@@ -50,8 +52,52 @@ def test_slices_keep_their_thin_axis() -> None:
 
 
 def test_sizes_go_down_where_a_step_fails() -> None:
-    assert smaller((64, 80, 64), 10) == ((64, 80, 64), 8)
-    assert smaller((64, 80, 64), 2) == ((64, 64, 64), 2)
+    both = ("patch_size", "batch_size")
+    assert smaller((64, 80, 64), 10, both, 2**30) == ((64, 80, 64), 8)
+    assert smaller((64, 80, 64), 2, both, 2**30) == ((64, 64, 64), 2)
+    assert smaller((32, 40, 1), 2, both, 2**30) == ((32, 32, 1), 2)
+
+
+def test_what_is_given_stays_where_a_step_fails() -> None:
+    assert smaller((64, 80, 64), 10, ("patch_size",), 2**30) == ((64, 64, 64), 10)
+    assert smaller((64, 80, 64), 3, ("batch_size",), 2**30) == ((64, 80, 64), 2)
+    with pytest.raises(ConfigError, match=r"2 patches of 64×80×64 do not fit into 1\.0 GiB"):
+        smaller((64, 80, 64), 2, ("batch_size",), 2**30)
+    with pytest.raises(ConfigError, match=r"10 patches of 32×32×1 do not fit into 1\.0 GiB"):
+        smaller((32, 32, 1), 10, ("patch_size",), 2**30)
+
+
+@pytest.mark.parametrize("patch", [(16, 16, 16), (16, 16, 1)])
+@pytest.mark.parametrize(("dtype", "deep"), [(torch.bfloat16, True), (None, False)])
+def test_a_step_is_tried_as_it_will_be_made(
+    patch: tuple[int, ...], dtype: torch.dtype | None, deep: bool
+) -> None:
+    seen = []
+    dims = 2 if 1 in patch else 3
+    net = UNet(4, 3, size="tiny", spatial_dims=dims, deep_supervision=deep)
+    net.register_forward_hook(lambda net, images, outputs: seen.append((images[0], outputs)))
+    Trial(net, 4, torch.device("cpu"), dtype, 0).step(patch, 2)
+    ((image, outputs),) = seen
+    assert image.shape == (2, 4, *[size for size in patch if size > 1])
+    assert (outputs[0] if deep else outputs).dtype == (dtype or torch.float32)
+    assert all(parameter.grad is not None for parameter in net.parameters())
+
+
+def test_what_an_optimiser_holds_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Beside what the step took: two moments and an average of each weight, 4 bytes each."""
+    net = torch.nn.Conv3d(4, 3, 1)  # 15 weights
+    for name, value in (("memory_allocated", 100), ("max_memory_allocated", 1100)):
+        monkeypatch.setattr(torch.cuda, name, lambda device, value=value: value)
+    for name in ("reset_peak_memory_stats", "empty_cache"):
+        monkeypatch.setattr(torch.cuda, name, lambda *device: None)
+    for budget, fits in ((1000 + 3 * 4 * 15, True), (1000 + 3 * 4 * 15 - 1, False)):
+        assert Trial(net, 4, torch.device("cpu"), None, budget).fits((8, 8, 8), 2) is fits
+
+    def short(images: torch.Tensor) -> torch.Tensor:
+        raise torch.OutOfMemoryError
+
+    monkeypatch.setattr(net, "forward", short)
+    assert not Trial(net, 4, torch.device("cpu"), None, 1e9).fits((8, 8, 8), 2)
 
 
 STEP = """

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import sys
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 
@@ -14,7 +15,9 @@ import pytest
 from hydra import compose, initialize_config_module
 from test_prediction import checkpoint, write_brats
 
+from lightning_brats.data.case import Case
 from lightning_brats.data.phantom import make_case, write_phantom
+from lightning_brats.data.preprocess import Prepared
 from lightning_brats.data.raw.scan import Scan
 from lightning_brats.data.reading import write_mask
 from lightning_brats.errors import BratsError, ConfigError, DataError
@@ -23,9 +26,11 @@ from lightning_brats.followup.command import run
 from lightning_brats.followup.course import GONE, NEW, STABLE
 from lightning_brats.followup.diameters import bidimensional_product
 from lightning_brats.followup.growth import change
+from lightning_brats.followup.points import check_patients, regions_to_measure
 from lightning_brats.followup.writing import sentence
 from lightning_brats.labels import ET, NETC, SCHEMES, SNFH
 from lightning_brats.postprocess import DropSmall, Postprocess
+from lightning_brats.prediction import Segmenter
 
 sys.path.append(str(Path(__file__).parent / "data" / "raw"))
 from made_scans import grid, labels, motion, sample, size
@@ -272,6 +277,59 @@ def test_a_network_segments_the_time_points(tmp_path: Path) -> None:
     call(tmp_path / "again", input=named, masks=masks)
     again = pd.read_csv(tmp_path / "again" / "volumes.csv").set_index(["point", "region"])["ml"]
     assert again.equals(volumes)
+
+
+def test_of_a_region_that_the_network_cannot_find_nothing_is_said(
+    visits: Path, tmp_path: Path
+) -> None:
+    """The scans' coding has cavities, the network's regions have not."""
+    path, patient = checkpoint(tmp_path / "m" / "a.ckpt", 1), "BraTS-GLI-00000"
+    with pytest.raises(ConfigError, match="cannot find RC: it knows WT, TC, ET"):
+        call(tmp_path / "no", input=visits, patient=patient, checkpoint=path, regions="[WT,RC]")
+    assert not (tmp_path / "no" / "masks").exists()
+    page = call(tmp_path / "out", input=visits, patient=patient, checkpoint=path)
+    volumes = pd.read_csv(tmp_path / "out" / "volumes.csv")
+    assert set(volumes["region"]) == {"WT", "TC", "ET"}
+    assert "RC did not appear" not in page.read_text()
+
+
+def test_regions_that_can_be_in_a_mask() -> None:
+    scheme = SCHEMES["brats2024"]
+    assert regions_to_measure(scheme, None) == ["WT", "TC", "ET", "RC"]
+    assert regions_to_measure(scheme, ("ET", "WT", "SNFH")) == ["WT", "ET"]
+    assert regions_to_measure(scheme, ("NETC", "SNFH")) == ["NETC", "SNFH"]
+
+
+def test_warnings_of_scans_that_a_network_segments_are_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data, prepare = write_brats(tmp_path / "data", 2), Segmenter.prepare
+
+    def warned(self: Segmenter, case: Case) -> list[Prepared]:
+        return [replace(each, warnings=("it is dark",)) for each in prepare(self, case)]
+
+    monkeypatch.setattr(Segmenter, "prepare", warned)
+    first, second = sorted(p for p in data.iterdir() if p.is_dir())
+    path = checkpoint(tmp_path / "m" / "a.ckpt", 1)
+    page = call(tmp_path / "out", input=f"[{first},{second}]", checkpoint=path).read_text()
+    assert f"{first.name}: it is dark." in page
+    assert f"{second.name}: it is dark." in page
+
+
+def test_examinations_of_several_patients_are_not_compared(visits: Path, tmp_path: Path) -> None:
+    names = ("BraTS-GLI-00000-100", "BraTS-GLI-00001-100")
+    first, other = (next(visits.rglob(name)) for name in names)
+    with pytest.raises(DataError, match="of 2 patients: BraTS-GLI-00000, BraTS-GLI-00001"):
+        call(tmp_path / "out", input=f"[{first},{other}]")
+    with pytest.raises(DataError, match="no examination was found"):
+        call(tmp_path / "out", input=f"[{first},{other}]", patient="BraTS-GLI-00007")
+
+
+def test_names_that_tell_no_patient_are_taken_as_they_come() -> None:
+    check_patients(["BraTS2021_00000", "BraTS2021_00001", "BraTS20_Training_001", "before"])
+    check_patients(["BraTS-GLI-00001-100", "BraTS-GLI-00001-101", "b_BraTS-GLI-00002-100"])
+    with pytest.raises(DataError, match="of 2 patients"):
+        check_patients(["Brats18_CBICA_AAB_1", "own", "Brats18_CBICA_AAG_1"])
 
 
 def test_post_processing_tuned_for_an_ensemble_is_used(

@@ -1,9 +1,22 @@
+import os
+import subprocess
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
+from omegaconf import OmegaConf
+from test_commands import ROOT
 
-from lightning_brats.machine import Machine, _allowed_memory, choose, detect
+from lightning_brats.errors import ConfigError
+from lightning_brats.machine import (
+    Machine,
+    _allowed_memory,
+    choose,
+    detect,
+    listed_devices,
+    task_cores,
+)
 from lightning_brats.parallel import cores
 
 LAPTOP = Machine("cpu", 2, 16, (), 0)
@@ -56,6 +69,76 @@ def test_a_container_s_limits_count(tmp_path: Path) -> None:
     assert (cores(tmp_path), _allowed_memory(tmp_path)) == (1, 2**29)
     (tmp_path / "cpu.max").write_text("50000 100000\n")
     assert cores(tmp_path) == 1
+
+
+@pytest.mark.parametrize(
+    ("devices", "numbers"),
+    [
+        (2, [0, 1]),
+        ("2", [0, 1]),
+        ([1], [1]),
+        (OmegaConf.create([0, 2]), [0, 2]),
+        ("0,2", [0, 2]),
+        ("1,", [1]),
+        ("auto", None),
+        (-1, None),
+        ("-1", None),
+        (None, None),
+    ],
+)
+def test_devices_are_listed_as_lightning_takes_them(
+    devices: Any, numbers: list[int] | None
+) -> None:
+    assert listed_devices(devices) == numbers
+
+
+@pytest.mark.parametrize("devices", ["two", "", [], 1.5])
+def test_what_names_no_devices_is_said(devices: Any) -> None:
+    with pytest.raises(ConfigError, match=r"trainer\.devices=.* names no devices"):
+        listed_devices(devices)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "expected"),
+    [
+        ("SLURM_CPUS_PER_TASK", "8", 8),
+        ("SLURM_CPUS_PER_TASK", None, None),
+        ("SLURM_STEP_ID", None, None),  # the batch script itself
+        ("SLURM_JOB_NAME", "bash", None),  # a shell, in which Lightning starts the processes
+        ("TORCHELASTIC_RUN_ID", "77", None),  # torchrun, of whose processes each is one of several
+    ],
+)
+def test_cores_of_a_task_are_its_own(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str | None, expected: int | None
+) -> None:
+    monkeypatch.delenv("TORCHELASTIC_RUN_ID", raising=False)
+    for key, usual in (("CPUS_PER_TASK", "8"), ("STEP_ID", "0"), ("NTASKS", "4")):
+        monkeypatch.setenv(f"SLURM_{key}", usual)
+    monkeypatch.setenv("SLURM_JOB_NAME", "brats")
+    if value is None:
+        monkeypatch.delenv(name)
+    else:
+        monkeypatch.setenv(name, value)
+    assert task_cores() == expected
+
+
+def test_the_batch_script_gives_each_task_its_cores(tmp_path: Path) -> None:
+    srun = tmp_path / "srun"
+    srun.write_text('#!/bin/sh\necho "$@"\n')
+    srun.chmod(0o755)
+    told = {"CPUS_PER_TASK": "8", "JOB_ID": "77", "NNODES": "2", "NTASKS_PER_NODE": "4"}
+    environment = {f"SLURM_{key}": value for key, value in told.items()}
+    done = subprocess.run(
+        ["bash", str(ROOT / "experiments" / "slurm.sbatch"), "model=unet"],
+        env={"PATH": f"{tmp_path}:{os.environ['PATH']}"} | environment,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout == (
+        "--cpus-per-task=8 python experiments/run.py name=job-77 resume=auto trainer.num_nodes=2 "
+        "trainer.devices=4 trainer.strategy=ddp model=unet\n"
+    )
 
 
 def test_this_machine_is_seen() -> None:

@@ -15,9 +15,11 @@ from omegaconf import OmegaConf
 from torch import Tensor, nn
 
 import lightning_brats
+from lightning_brats import SegmentationTask
 from lightning_brats.models import UNet
 from lightning_brats.optim import (
     cosine_factor,
+    has_fused,
     make_optimizer,
     parameter_groups,
     plateau,
@@ -52,6 +54,18 @@ def test_decay_is_for_kernels_alone() -> None:
     assert len(decayed["params"]) + len(spared["params"]) == len(names)
     next(net.parameters()).requires_grad_(False)
     assert len(parameter_groups(net, 0.1)[0]["params"]) == len(decayed["params"]) - 1
+
+
+def test_decay_is_for_kernels_that_were_flattened_since() -> None:
+    """FSDP keeps the parameters and leaves each process a flat share of their values, or none."""
+    net = UNet(4, 3, widths=[4, 8])
+    task = SegmentationTask(net)
+    expected = [[id(p) for p in group["params"]] for group in parameter_groups(net, 0.1)]
+    assert all(expected)
+    for parameter in task.net.parameters():
+        parameter.data = parameter.data.flatten()[:0]
+    groups = parameter_groups(task.net, 0.1)
+    assert [[id(p) for p in group["params"]] for group in groups] == expected
 
 
 def test_decay_shrinks_kernels_and_leaves_biases() -> None:
@@ -95,6 +109,17 @@ def test_fused_steps_can_be_switched_off() -> None:
     assert not make_optimizer(partial(make, foreach=True), layer).defaults["fused"]
     assert not make_optimizer(make, layer.to("meta")).defaults["fused"]
     assert make_optimizer(lambda groups: make(groups), nn.Linear(2, 2)).defaults["lr"] == 0.1
+
+
+def test_fused_steps_of_a_gpu_are_those_that_torch_has() -> None:
+    expected = {"SGD": True, "Adam": True, "AdamW": True, "Adagrad": False, "RMSprop": False}
+    kinds = {name: getattr(torch.optim, name) for name in expected}
+    assert {name: has_fused(partial(kind, lr=1), {"cuda"}) for name, kind in kinds.items()} == (
+        expected
+    )
+    assert has_fused(torch.optim.Adagrad, {"cpu"})
+    assert not has_fused(torch.optim.Adagrad, {"cpu", "cuda"})
+    assert not has_fused(torch.optim.SGD, {"mps"})
 
 
 def test_sgd_with_nesterov_momentum_by_hand() -> None:

@@ -38,6 +38,12 @@ def trainer(folder: Path, **settings) -> pl.Trainer:
     )
 
 
+def test_a_training_without_an_end_is_refused(tmp_path: Path, data: BratsDataModule) -> None:
+    task = SegmentationTask(tiny(), inference=SlidingWindow(PATCH))
+    with pytest.raises(ConfigError, match=r"trainer\.max_epochs or trainer\.max_steps"):
+        trainer(tmp_path, max_epochs=-1, max_time="00:00:00:09").fit(task, data)
+
+
 def test_five_lines_from_a_notebook(data: BratsDataModule, tmp_path: Path) -> None:
     task = SegmentationTask(tiny(), inference=SlidingWindow(PATCH))
     runner = trainer(tmp_path, max_epochs=2)

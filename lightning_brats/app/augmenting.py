@@ -21,7 +21,7 @@ from lightning_brats.data.preprocess import Preprocess
 from lightning_brats.data.reading import read_native
 
 LONGEST = 96
-"""Voxels along the longest axis of what is shown: motion takes seconds on a whole volume."""
+"""Most voxels along an axis of what is shown: motion takes seconds on a whole volume."""
 
 _drawing = threading.Lock()  # the generator is one for all sessions
 _composing = threading.Lock()  # and so is Hydra's configuration
@@ -76,16 +76,18 @@ class Sample:
         labels: (x, y, z) uint8 internal labels.
         modalities: C names.
         spacing: Of the voxels shown, in mm.
+        steps: Of so many voxels along each axis one is shown.
     """
 
     image: np.ndarray
     labels: np.ndarray
     modalities: tuple[str, ...]
     spacing: tuple[float, float, float] = (1.0, 1.0, 1.0)
+    steps: tuple[int, int, int] = (1, 1, 1)
 
     @classmethod
     def read(cls, case: Case) -> Sample:
-        """A case as BraTS' networks see it, every n-th voxel of it, on its mask's grid.
+        """A case as BraTS' networks see it, on its mask's grid, long axes of it thinned out.
 
         Raises:
             DataError: A file cannot be used.
@@ -95,11 +97,12 @@ class Sample:
         prepared = Preprocess()(case, replace(volume, mask=mask))
         assert prepared.mask is not None
         labels, modalities = prepared.mask, list(case.images)
-        step = max(1, -(-max(labels.shape) // LONGEST))
-        every = (slice(None, None, step),) * 3
+        i, j, k = (max(1, -(-size // LONGEST)) for size in labels.shape)
+        every = (slice(None, None, i), slice(None, None, j), slice(None, None, k))
         image = np.ascontiguousarray(prepared.image[(slice(None), *every)], np.float32)
-        x, y, z = (step * edge for edge in prepared.geometry.spacing)
-        return cls(image, np.ascontiguousarray(labels[every]), tuple(modalities), (x, y, z))
+        thinned = np.ascontiguousarray(labels[every])
+        x, y, z = prepared.geometry.spacing
+        return cls(image, thinned, tuple(modalities), (i * x, j * y, k * z), (i, j, k))
 
 
 def _warp(degrees: float, scaling: float, bend: float, channels: int) -> tio.Transform:
@@ -226,12 +229,14 @@ def preset(name: str) -> tio.Transform | None:
 
 def apply(sample: Sample, transform: tio.Transform | None, seed: int) -> Sample:
     """What a transform makes of a sample; the seed decides what it leaves to chance."""
+    image, labels = (torch.from_numpy(each.copy()) for each in (sample.image, sample.labels[None]))
+    affine = np.diag([*sample.spacing, 1.0])  # motion is in mm
     subject: Any = tio.Subject(
-        image=tio.ScalarImage(tensor=torch.from_numpy(sample.image.copy())),
-        mask=tio.LabelMap(tensor=torch.from_numpy(sample.labels[None].copy())),
+        image=tio.ScalarImage(tensor=image, affine=affine),
+        mask=tio.LabelMap(tensor=labels, affine=affine),
     )
     with _drawing, torch.random.fork_rng([]):
         torch.manual_seed(seed)
         changed = subject if transform is None else transform(subject)
-    labels = changed["mask"].data[0].numpy().astype(np.uint8)
-    return replace(sample, image=changed["image"].data.numpy(), labels=labels)
+    mask = changed["mask"].data[0].numpy().astype(np.uint8)
+    return replace(sample, image=changed["image"].data.numpy(), labels=mask)

@@ -18,7 +18,7 @@ from lightning_brats.data.case import Case
 from lightning_brats.errors import DataError
 from lightning_brats.followup import follow_up
 from lightning_brats.followup.pictures import change_figure, volume_figure
-from lightning_brats.followup.points import time_point
+from lightning_brats.followup.points import check_patients, regions_to_measure, time_point
 from lightning_brats.followup.writing import sentence
 from lightning_brats.labels import REGION_NAMES, SCHEMES, LabelScheme
 
@@ -77,31 +77,35 @@ def follow(
         coding: Of masks whose layout tells none; by default what all of them together look like.
 
     Raises:
-        BratsError: An examination cannot be used.
+        BratsError: An examination cannot be used, or they are of several patients.
     """
-    points = []
+    check_patients([visit.given.name for visit in visits])
+    unknown = coding or proposed_coding(visits)
+    points, doubts = [], []
+    known: Sequence[str] | None = None
     for number, visit in enumerate(visits):
         job.part = (number, len(visits))
         place = folder / f"visit_{number}"
         place.mkdir(parents=True, exist_ok=True)
-        case = _clean(visit.given, coding or proposed_coding(visits), place)
+        case = _clean(visit.given, unknown, place)
         if chosen:
-            case = segment(job, chosen, case, False, place).segmented
+            result = segment(job, chosen, case, False, place)
+            case, known = result.segmented, result.regions
+            doubts += [f"examination {number + 1}: {text}." for text in result.doubts]
         elif case.mask is None:
             raise DataError(
                 f"examination {number + 1} has no mask", remedy="let a network make the masks"
             )
-        named = replace(case, case=f"examination {number + 1}")
-        points.append(time_point(named, visit.day))
+        points.append(time_point(replace(case, case=f"examination {number + 1}"), visit.day))
     job.part = (0, 1)
     job.at("comparing the examinations", 0.95)
-    found = follow_up(points, case.scheme.regions)
+    found = follow_up(points, regions_to_measure(case.scheme, known))
     return Followed(
         {REGION_NAMES[region]: sentence(found, region) for region in found.regions},
         png(volume_figure(found)),
         png(change_figure(found)),
         found.growth.round(3),
-        found.notes,
+        (*doubts, *found.notes),
     )
 
 

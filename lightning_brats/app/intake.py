@@ -150,11 +150,12 @@ def coding_of(*scans: Scan) -> LabelScheme:
     Raises:
         DataError: A file cannot be read.
     """
-    values = set()
+    three = four = False
     for scan in scans:
-        values |= set(np.unique(_channel(read_volume(scan.path)[0], scan)).tolist())
-    if 4 in values:
-        return SCHEMES["brats2024" if 3 in values else "brats2018"]
+        values = _channel(read_volume(scan.path)[0], scan)
+        three, four = three or bool((values == 3).any()), four or bool((values == 4).any())
+    if four:
+        return SCHEMES["brats2024" if three else "brats2018"]
     return SCHEMES["brats2023"]
 
 

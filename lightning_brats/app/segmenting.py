@@ -169,15 +169,17 @@ def measure(
 ) -> tuple[dict[str, float], dict[str, int]]:
     """Region → ml, and tissue → voxels, of labels (x, y, z).
 
-    Tissues are those of the coding, and the background of the whole file.
+    Tissues are those of the coding that the regions have or that were found, and the background of
+    the whole file.
     """
     voxel_ml = abs(float(np.linalg.det(np.asarray(geometry.affine)[:3, :3]))) / 1000
     masks = region_masks(labels, regions)
     volumes = {r: float(m.sum()) * voxel_ml for r, m in zip(regions, masks, strict=True)}
     counts = np.bincount(labels.reshape(-1), minlength=len(TISSUES))
     counts[0] = int(np.prod(geometry.shape)) - int(counts[1:].sum())
-    known = sorted({0, *scheme.codes.values()})
-    return volumes, {TISSUES[label]: int(counts[label]) for label in known}
+    can_be = {label for region in regions for label in REGIONS[region]}
+    known = {label for label in scheme.codes.values() if label in can_be or counts[label]}
+    return volumes, {TISSUES[label]: int(counts[label]) for label in sorted({0, *known})}
 
 
 def nested(regions: Sequence[str]) -> list[str]:

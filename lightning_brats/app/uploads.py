@@ -1,4 +1,8 @@
-"""What a browser sends, put on disk within limits and recognised; originals are not kept."""
+"""What a browser sends, put on disk within limits and recognised.
+
+Originals stay in the session's folder, since what they are taken for can be corrected, until
+something else is given or the session ends.
+"""
 
 from __future__ import annotations
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytorch_lightning as pl
 import torch
+from pytorch_lightning.strategies import FSDPStrategy
 from torch import Tensor
 from torch.optim import Optimizer
 
@@ -21,9 +22,10 @@ class SkipNonFinite(pl.Callback):
     """Leaves out an optimiser step whose gradient holds NaN or infinity.
 
     Weights, momenta and step counts stay as they were. A fused optimiser on a GPU is told by a flag
-    on the device, which is read one step later, so that no step waits for it. With fp16 the
-    gradient scaler skips steps as a matter of course, whenever its scale was too large; there the
-    loss is judged, which in single precision no scale makes infinite.
+    on the device, which is read one step later, so that no step waits for it; with others, such as
+    RMSprop, each step waits for the answer. With fp16 the gradient scaler skips steps as a matter
+    of course, whenever its scale was too large; there the loss is judged, which in single precision
+    no scale makes infinite.
 
     Args:
         allowed: Steps that may be skipped, with a warning, before the run stops.
@@ -67,10 +69,10 @@ class SkipNonFinite(pl.Callback):
         cases, self._cases = self._cases, []
         self._answer(trainer)
         scaled = trainer.scaler is not None
-        bad = self._bad_losses(trainer) if scaled else _bad_gradients(pl_module)
+        bad = self._bad_losses(trainer) if scaled else _bad_gradients(trainer, pl_module)
         if bad is None:
             return
-        if bad.is_cuda and (scaled or optimizer.defaults.get("fused")):
+        if bad.is_cuda and (scaled or heeds_flag(optimizer)):
             if not scaled:
                 optimizer.found_inf = bad.float()  # type: ignore[attr-defined]
             self._asked = _Question(bad, trainer.global_step, cases)
@@ -90,11 +92,8 @@ class SkipNonFinite(pl.Callback):
         if not losses:
             return None
         bad = ~torch.isfinite(torch.stack([loss.float() for loss in losses]).sum())
-        if trainer.world_size > 1:  # gradients are reduced by now, losses are each rank's own
-            count = bad.float()
-            torch.distributed.all_reduce(count)
-            bad = count > 0
-        return bad
+        # Gradients are reduced by now, losses are each rank's own.
+        return _on_any_rank(bad) if trainer.world_size > 1 else bad
 
     def _answer(self, trainer: pl.Trainer) -> None:
         """What became of the step before."""
@@ -131,13 +130,39 @@ class _Question:
         return bool(self._value)
 
 
-def _bad_gradients(module: pl.LightningModule) -> Tensor | None:
+def heeds_flag(optimizer: Optimizer) -> bool:
+    """Whether a flag on the device (`found_inf`) makes an optimiser leave its next step out.
+
+    Fused ones do. Momenta, though, torch's SGD makes in its first step, of whatever lies in memory
+    where that step is left out.
+    """
+    if not optimizer.defaults.get("fused"):
+        return False
+    stepping = (p for group in optimizer.param_groups for p in group["params"])
+    return not optimizer.defaults.get("momentum") or all(
+        optimizer.state.get(p) for p in stepping if p.grad is not None
+    )
+
+
+def _bad_gradients(trainer: pl.Trainer, module: pl.LightningModule) -> Tensor | None:
     """Whether a gradient is no number; `None` where there is none."""
     gradients = [p.grad for p in module.parameters() if p.grad is not None]
-    if not gradients:
-        return None
-    norms = torch._foreach_norm(gradients)
-    return ~torch.isfinite(torch.stack([norm.float() for norm in norms]).sum())
+    sharded = trainer.world_size > 1 and isinstance(trainer.strategy, FSDPStrategy)
+    bad = None
+    if gradients:
+        norms = torch._foreach_norm(gradients)
+        bad = ~torch.isfinite(torch.stack([norm.float() for norm in norms]).sum())
+    if sharded:  # each rank sees a share, perhaps none, and all have to skip the same step
+        own = torch.zeros((), dtype=torch.bool, device=module.device) if bad is None else bad
+        bad = _on_any_rank(own)
+    return bad
+
+
+def _on_any_rank(bad: Tensor) -> Tensor:
+    """Whether it is true of one of the processes, on all of them."""
+    count = bad.float()
+    torch.distributed.all_reduce(count)
+    return count > 0
 
 
 def _everywhere(trainer: pl.Trainer, cases: list[str]) -> list[str]:

@@ -56,6 +56,7 @@ class StudyPruning(pl.Callback):
             if isinstance(trainer.logger, WandbLogger):
                 trainer.logger.experiment.summary["pruned"] = True
                 tracking.finish(trainer.logger)
+        trainer.strategy.barrier()  # a rank that has ended may take the others with it
         raise PrunedRunError(
             f"the study gave this trial up after epoch {epoch + 1}: others do better",
             file=self.marker,

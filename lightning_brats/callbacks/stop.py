@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
 import sys
+import time
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -13,11 +13,13 @@ from typing import Any
 import pytorch_lightning as pl
 from pytorch_lightning.callbacks.early_stopping import EarlyStoppingReason
 
+from lightning_brats import slurm
 from lightning_brats.errors import BratsError
 
-SLURM_JOB = "SLURM_JOB_ID"
 ASKED_EVERY = 10
 """Steps between which several processes tell each other whether to stop."""
+ONE_KEY = 1.0
+"""Seconds within which signals are one wish: launchers pass on what their processes got too."""
 
 
 class InterruptedRunError(BratsError):
@@ -28,9 +30,9 @@ class SafeStop(pl.Callback):
     """Ctrl-C or SIGTERM: finish the step, save everything, say how to go on.
 
     Several processes stop together, within `ASKED_EVERY` steps: asking each other after every step
-    would make every step wait. A second signal stops at once. Under SLURM, SIGUSR1
-    (`#SBATCH --signal=SIGUSR1@120`, a while before the time is up) does the same and puts the job
-    back into the queue, where `resume=auto` goes on with it.
+    would make every step wait. Another Ctrl-C, later than `ONE_KEY`, stops at once. Under SLURM,
+    SIGUSR1 (`#SBATCH --signal=SIGUSR1@120`, a while before the time is up) does the same and puts
+    the job back into the queue, where `resume=auto` goes on with it.
 
     Args:
         path: Checkpoint to write.
@@ -41,6 +43,7 @@ class SafeStop(pl.Callback):
         self.path, self.how = path, how
         self.asked = False
         self.requeued = False
+        self._since = 0.0
         self._previous: dict[int, Any] = {}
         self._every = 1
 
@@ -55,7 +58,7 @@ class SafeStop(pl.Callback):
         self._every = 1 if trainer.world_size == 1 else ASKED_EVERY
         for number in (signal.SIGINT, signal.SIGTERM):
             self._previous[number] = signal.signal(number, self._ask)
-        if SLURM_JOB in os.environ:
+        if slurm.JOB in os.environ:
             self._previous[signal.SIGUSR1] = signal.signal(signal.SIGUSR1, self._ask_requeue)
 
     def on_train_batch_end(
@@ -86,7 +89,8 @@ class SafeStop(pl.Callback):
             if trainer.world_size > 1:
                 requeue = trainer.strategy.reduce_boolean_decision(requeue, all=False)
             if requeue and trainer.is_global_zero:
-                _requeue()
+                slurm.requeue()
+            trainer.strategy.barrier()  # a rank that has ended may take the others with it
             raise self._interruption()
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -105,12 +109,15 @@ class SafeStop(pl.Callback):
 
     def _ask(self, number: int, frame: FrameType | None) -> None:
         if self.asked:
-            raise KeyboardInterrupt
-        self.asked = True
+            if number == signal.SIGINT and time.monotonic() - self._since > ONE_KEY:
+                raise KeyboardInterrupt
+            return
+        self.asked, self._since = True, time.monotonic()
         print(f"\nStopping {self._when()}; press Ctrl-C again to stop at once.", file=sys.stderr)
 
     def _ask_requeue(self, number: int, frame: FrameType | None) -> None:
         if not self.asked:
+            self._since = time.monotonic()
             print(f"\nThe job's time is nearly up: stopping {self._when()}.", file=sys.stderr)
         self.asked = self.requeued = True
 
@@ -121,19 +128,3 @@ class SafeStop(pl.Callback):
         for number, handler in self._previous.items():
             signal.signal(number, handler)
         self._previous = {}
-
-
-def _requeue() -> None:
-    """Put this SLURM job back into the queue, where it gets the same number again."""
-    job = os.environ[SLURM_JOB]
-    if "SLURM_ARRAY_JOB_ID" in os.environ:
-        job = f"{os.environ['SLURM_ARRAY_JOB_ID']}_{os.environ['SLURM_ARRAY_TASK_ID']}"
-    try:
-        done = subprocess.run(["scontrol", "requeue", job], capture_output=True, text=True)
-        problem = done.stderr.strip() if done.returncode else ""
-    except OSError as error:
-        problem = str(error)
-    if problem:
-        print(f"SLURM job {job} could not be put back into the queue: {problem}", file=sys.stderr)
-    else:
-        print(f"SLURM job {job} is back in the queue", file=sys.stderr)

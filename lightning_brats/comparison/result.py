@@ -59,7 +59,7 @@ class Comparison:
         variance: region, metric, component (seed, fold, case, choice, residual), share.
         power: a, b, region, metric, detectable, cases_needed, seeds_needed.
         interactions: factor_a, factor_b, region, metric, f, p, share; empty without a grid.
-        cost: choice, the columns of `COSTS`, score, and a `pareto_<cost>` for each cost.
+        cost: choice, the columns of `COSTS`, score; `least_`, `most_` and `pareto_<cost>` for each.
         subgroups: group, level, choice, region, metric, mean, n, best, p_holm.
         verdicts: Sentences, the most important first.
         histories: choice, seed, fold, epoch, step, seconds_total, name, value.

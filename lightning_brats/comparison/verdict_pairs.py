@@ -96,14 +96,18 @@ def each(rows: pd.DataFrame) -> Iterator[pd.Series]:
 
 
 def _cost(costs: pd.DataFrame, subject: str, other: str) -> list[str]:
-    """`costs 11 % more training time`, for what differs and is known."""
+    """`costs 11 % more training time`, for what differs from run to run by less than that."""
     if costs.empty:
         return []
     table = costs.set_index("choice")
     said: dict[bool, list[str]] = {True: [], False: []}
     for name in COST_SAID:
         own, others = table.loc[subject, name], table.loc[other, name]
-        if others > 0 and abs(own / others - 1) >= NOTABLE:
+        apart = any(
+            table.loc[one, f"least_{name}"] > table.loc[two, f"most_{name}"]
+            for one, two in ((subject, other), (other, subject))
+        )
+        if others > 0 and apart and abs(own / others - 1) >= NOTABLE:
             more = bool(own > others)
             said[more].append(f"{_ratio(own / others)} {COST_NAMES[name]}")
     return [f"costs {listed(parts)}" for parts in said.values() if parts][:2]

@@ -28,6 +28,7 @@ from lightning_brats.data.queue import (
     QueueSettings,
     collate_patches,
 )
+from lightning_brats.data.queue.positions import kept, restored
 from lightning_brats.data.queue.process import leave_interrupts_to_the_trainer
 from lightning_brats.data.queue.ring import has_room_to_share
 from lightning_brats.data.sampling import PatchPlan
@@ -77,7 +78,7 @@ class BratsDataModule(pl.LightningDataModule):
         self.cache = Cache(root, self.preprocess, self.source.catalogue)
         self.progress: Progress | None = None
         self.queue: PatchQueue | None = None
-        self._position = (0, 0)
+        self._state: dict[str, Any] = {"queue": (0, 0)}
         self._sampler: PositionSampler | None = None
 
     def cases(self, part: str) -> Sequence[Case]:
@@ -107,7 +108,11 @@ class BratsDataModule(pl.LightningDataModule):
         return tuple(int(size) for size in np.median(self._prepared("train").shapes, axis=0))
 
     def train_dataloader(self) -> DataLoader:
-        """Batches from the patch queue, this rank's share."""
+        """Batches from the patch queue, this rank's share.
+
+        Raises:
+            ConfigError: A run goes on with another number of patches in a step.
+        """
         rank, world = self._rank_and_world()
         settings = self.settings
         entries = self.entries("train")
@@ -134,13 +139,12 @@ class BratsDataModule(pl.LightningDataModule):
             tumour=float(settings.tumour_only),
             slices=settings.slice_range,
         )
+        epoch, position = restored(self._state, plan)
         self._close_queue()
         pin = self._trains_on_cuda()
         self.queue = PatchQueue(dataset, plan, settings.workers, settings.max_bytes, pin)
         self._sampler = PositionSampler(self.queue)
-        epoch, position = self._position
-        self._sampler.set_epoch(epoch)
-        self._sampler.start = position
+        self._sampler.go_on(epoch, position)
         return DataLoader(
             self.queue,
             batch_size=settings.batch_size,
@@ -178,11 +182,11 @@ class BratsDataModule(pl.LightningDataModule):
 
     def state_dict(self) -> dict[str, Any]:
         """Where the queue stands, for the checkpoint."""
-        return {"queue": self.queue.position if self.queue else (0, 0)}
+        return kept(self.queue) if self.queue else {"queue": (0, 0)}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Go on where the checkpoint's queue stood."""
-        self._position = tuple(state_dict["queue"])
+        self._state = state_dict
 
     def _prepared(self, part: str) -> Catalogue:
         self.prepare_data()  # on every rank: Lightning calls it on one a host

@@ -14,7 +14,12 @@ from lightning_brats.explain.case import explain_case
 from lightning_brats.explain.sanity import sanity_check
 from lightning_brats.explain.writing import verdict, write_explanation
 from lightning_brats.prediction.cases import BadCases, find_cases
-from lightning_brats.prediction.models import find_checkpoints, load_models
+from lightning_brats.prediction.models import (
+    ensemble_postprocess,
+    find_checkpoints,
+    load_models,
+    strictest,
+)
 
 
 def explain(cfg: DictConfig) -> Path:
@@ -32,25 +37,29 @@ def explain(cfg: DictConfig) -> Path:
     """
     named: Any = OmegaConf.to_container(cfg)["checkpoint"]  # type: ignore[call-overload, index]
     found = find_checkpoints(named)
-    if len(found) > 1:
+    if cfg.sanity and len(found) > 1:
         raise ConfigError(
-            f"{len(found)} checkpoints are named", remedy="explain one network at a time"
+            f"sanity=true compares one network, and {len(found)} checkpoints are named",
+            remedy="name one checkpoint, or sanity=false",
         )
-    (model,) = load_models(found)
-    model.task.to("cuda" if torch.cuda.is_available() else "cpu")
+    models = load_models(found, ensemble_postprocess(named))
+    for model in models:
+        model.task.to("cuda" if torch.cuda.is_available() else "cpu")
     folder = Path(cfg.output)
     check_writable(folder)
-    cases = find_cases(model, Path(cfg.input), cfg.layout, BadCases("error"), keep_masks=True)
-    print(f"explaining {cfg.region} of {len(cases)} cases with {model.checkpoint}", flush=True)
+    wanted = strictest(models)
+    cases = find_cases(wanted, Path(cfg.input), cfg.layout, BadCases("error"), keep_masks=True)
+    listed = ", ".join(map(str, found))
+    print(f"explaining {cfg.region} of {len(cases)} cases with {listed}", flush=True)
     for number, case in enumerate(cases, 1):
-        explanation = explain_case(model, case, cfg.region, cfg.steps, cfg.layer)
+        explanation = explain_case(models, case, cfg.region, cfg.steps, cfg.layer)
         page = write_explanation(explanation, folder)
         print(f"  {number}/{len(cases)}  {page}", flush=True)
         print(f"       {verdict(explanation.contributions, cfg.region)}", flush=True)
         for note in explanation.notes:
             print(f"       {note}", flush=True)
         if cfg.sanity:
-            checked = sanity_check(model.task, explanation, cfg.steps, cfg.layer)
+            checked = sanity_check(wanted.task, explanation, cfg.steps, cfg.layer)
             print("       rank correlation with a network of random weights (0 is best):")
             for name, value in checked.items():
                 print(f"         {name:<32} {value:6.2f}", flush=True)

@@ -1,9 +1,9 @@
 """What each modality contributes: the case is segmented again without it.
 
-Without means zero, which in normalised images is the brain's mean, and what networks that were
-trained with missing modalities saw instead of one.
+In its place stands its mean in the brain, whatever the normalisation. Networks that were trained
+with missing modalities are given zero, which they saw instead of one.
 
-Shapes: C modalities, K outputs, x y z the volume.
+Shapes: C modalities, R regions, x y z the volume.
 """
 
 from __future__ import annotations
@@ -17,21 +17,25 @@ from torch import Tensor
 
 from lightning_brats.labels import region_masks
 from lightning_brats.metrics.overlap import overlap
-from lightning_brats.postprocess import region_probabilities
-from lightning_brats.prediction.models import Model
 
-Segment = Callable[[Tensor], tuple[np.ndarray, np.ndarray]]
-"""(C, x, y, z) → labels (x, y, z) and probabilities of the regions (R, x, y, z)."""
+Segment = Callable[[int], tuple[np.ndarray, np.ndarray]]
+"""A modality to go without → labels (x, y, z) and the regions' probabilities (R, x, y, z)."""
 
 
-def segment(
-    model: Model, image: Tensor, brain: Tensor, spacing: tuple[float, float, float]
-) -> tuple[np.ndarray, np.ndarray]:
-    """Labels (x, y, z) and probabilities of the regions (R, x, y, z) of a prepared volume."""
-    task = model.task
-    soft = task.inference(task, image.to(task.device), task.head, brain).cpu().numpy()
-    labels = model.postprocess(soft, spacing, task.regions, task.head)
-    return labels, np.stack(region_probabilities(soft, task.regions, task.head))
+def taken_away(image: Tensor, channel: int, zero: bool) -> Tensor:
+    """A volume (C, x, y, z) without one modality.
+
+    Args:
+        image: Prepared, 0 around the brain.
+        channel: Of the modality.
+        zero: Whether 0 takes its place; otherwise its mean in the brain does, there.
+    """
+    changed = image.clone()
+    changed[channel] = 0
+    if not zero:
+        brain = brain_of(image)
+        changed[channel][brain] = image[channel][brain].mean()
+    return changed
 
 
 def contributions(
@@ -50,8 +54,8 @@ def contributions(
         modalities: C names; one that the case lacks (all 0) is left out.
         regions: R names.
         image: (C, x, y, z).
-        run: Segments a volume.
-        first: What it gave for this one.
+        run: Segments the volume without a modality.
+        first: What it gives with all of them.
         reference: Internal labels (x, y, z), if known.
         millilitres: Volume of a voxel.
         progress: Called with (modalities done, modalities).
@@ -66,9 +70,7 @@ def contributions(
     rows = []
     for number, channel in enumerate(there):
         progress(number, len(there))
-        changed = image.clone()
-        changed[channel] = 0
-        without, faded = run(changed)
+        without, faded = run(channel)
         for index, region in enumerate(regions):
             with_all, alone = (region_masks(found, [region])[0] for found in (labels, without))
             row = {

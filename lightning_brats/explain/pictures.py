@@ -14,7 +14,8 @@ from matplotlib.colors import Colormap, LinearSegmentedColormap
 from matplotlib.figure import Figure
 from scipy import ndimage
 
-from lightning_brats.explain.case import CAM, GATE, GRADIENTS, Explanation
+from lightning_brats.explain.case import Explanation
+from lightning_brats.explain.maps import CAM, GRADIENTS, gate_captions
 from lightning_brats.figures.cells import CLEAREST, mark_sides
 from lightning_brats.figures.planes import AXIAL, CORONAL, SAGITTAL, Plane, take, widest_slices
 from lightning_brats.figures.plots import tidy
@@ -87,11 +88,9 @@ def modality_figure(found: Explanation) -> Figure:
 
 def _shown(found: Explanation) -> Mapping[str, np.ndarray]:
     """Caption → map in [0, 1]."""
-    gates = [name for name in found.maps if name.startswith(GATE)]
-    shown = {}
-    for name in gates:
-        which = {gates[0]: ", coarsest", gates[-1]: ", finest"}.get(name, "")
-        shown[f"attention gate{which}"] = found.maps[name] * (found.image != 0).any(0)
+    brain = (found.image != 0).any(0)
+    captions = gate_captions(found.maps)
+    shown = {caption: found.maps[name] * brain for name, caption in captions.items()}
     magnitude = sum(np.abs(found.maps[f"{GRADIENTS}_{m}"]) for m in found.modalities)
     smooth = ndimage.gaussian_filter(magnitude, 1.0)
     inside = smooth[found.focus.box]

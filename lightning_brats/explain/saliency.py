@@ -6,12 +6,11 @@ Shapes: C channels in, px py pz the window.
 from __future__ import annotations
 
 from importlib.util import find_spec
-from typing import Any
 
 import numpy as np
 import torch
 from scipy import ndimage
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
 from lightning_brats.errors import ConfigError
@@ -19,8 +18,6 @@ from lightning_brats.explain.focus import Focus, RegionLogOdds
 from lightning_brats.task import SegmentationTask
 
 EXTRA = "pip install -e '.[explain]'"
-COARSEST = 8
-"""Voxels along the longest axis of the coarsest grid that a class activation map is made on."""
 
 
 def need_captum() -> None:
@@ -106,63 +103,3 @@ def grad_cam(task: SegmentationTask, region: str, focus: Focus, layer: str) -> T
         fine = F.interpolate(coarse, size=size, mode="trilinear")
     fine = fine.reshape(size)
     return fine / fine.max().clamp(min=1e-12)
-
-
-def middle_layer(task: SegmentationTask, image: Tensor) -> str:
-    """The last convolution on the coarsest grid that still has places to tell apart.
-
-    Convolutions of one voxel are passed over where there are others: they are gates and heads.
-
-    Args:
-        task: The network.
-        image: (1, C, px, py, pz).
-
-    Raises:
-        ConfigError: The network has no convolutions to choose from.
-    """
-    grids: dict[str, int] = {}
-
-    def record(name: str, output: Tensor) -> None:
-        grids.pop(name, None)
-        grids[name] = max(output.shape[2:])
-
-    hooks = [
-        module.register_forward_hook(lambda m, i, output, name=name: record(name, output))
-        for name, module in _convolutions(task.net)
-    ]
-    try:
-        with torch.no_grad():
-            task(image)
-    finally:
-        for hook in hooks:
-            hook.remove()
-    if not grids:
-        raise ConfigError(
-            f"{type(task.net).__name__} has no convolution to weight the features of",
-            remedy="name a layer of it (layer=…); an exported network has none: use its checkpoint",
-        )
-    wide = {name: size for name, size in grids.items() if size >= COARSEST} or grids
-    coarsest = min(wide.values())
-    return [name for name, size in wide.items() if size == coarsest][-1]
-
-
-def check_layer(task: SegmentationTask, layer: str) -> None:
-    """Nothing where the network has such a module.
-
-    Raises:
-        ConfigError: It has none.
-    """
-    names = [name for name, _ in task.net.named_modules() if name]
-    if layer not in names:
-        listed = ", ".join([name for name, _ in _convolutions(task.net)][:8]) or "none"
-        raise ConfigError(
-            f"the network has no layer '{layer}'", remedy=f"its convolutions are {listed}, …"
-        )
-
-
-def _convolutions(net: nn.Module) -> list[tuple[str, Any]]:
-    """Names and convolutions; those of more than one voxel, if there are any."""
-    every: list[tuple[str, Any]] = [
-        (n, m) for n, m in net.named_modules() if isinstance(m, nn.Conv2d | nn.Conv3d)
-    ]
-    return [(n, m) for n, m in every if max(m.kernel_size) > 1] or every

@@ -15,8 +15,9 @@ import torch
 from scipy import stats
 
 from lightning_brats.explain.attention import attention_volumes, has_gates
-from lightning_brats.explain.case import GATE, Explanation, saliency_maps
-from lightning_brats.explain.saliency import middle_layer
+from lightning_brats.explain.case import Explanation
+from lightning_brats.explain.layers import middle_layer
+from lightning_brats.explain.maps import GATE, saliency_maps
 from lightning_brats.task import SegmentationTask
 
 

@@ -11,7 +11,7 @@ from lightning_brats.explain.case import Explanation
 from lightning_brats.explain.pictures import map_figure, modality_figure
 from lightning_brats.figures import save_png
 from lightning_brats.figures.slices import MODALITY_NAMES
-from lightning_brats.labels import REGION_NAMES
+from lightning_brats.labels import REGION_NAMES, region_masks
 from lightning_brats.prediction.writing import save_map
 from lightning_brats.report.html import embedded, write_page
 from lightning_brats.report.wording import number
@@ -37,6 +37,7 @@ def write_explanation(found: Explanation, folder: Path) -> Path:
     context = {
         "case": found.case,
         "region": found.region,
+        "was_found": bool(region_masks(found.labels, [found.region])[0].any()),
         "name": REGION_NAMES[found.region],
         "verdict": verdict(found.contributions, found.region),
         "maps": embedded(maps),

@@ -45,16 +45,10 @@ def export(cfg: DictConfig) -> Path:
     size = "×".join(map(str, task.inference.patch_size))
     print(f"exporting {checkpoint} as {cfg.format}", flush=True)
     print(f"  patches  {size} voxels, batches of any size; logits of {', '.join(task.regions)}")
-    # Beside the folder's files, and renamed at the end: an export is complete or not there.
-    for stale in FILES.values():
-        (folder / stale).unlink(missing_ok=True)
     with tempfile.TemporaryDirectory(dir=folder, prefix=".export-") as made:
         _write(task, cfg.format, Path(made))
-        for path in sorted(Path(made).iterdir()):
-            path.replace(folder / path.name)
-            megabytes = (folder / path.name).stat().st_size / 1e6
-            print(f"  {megabytes:8.2f} MB  {folder / path.name}")
-    _copy_card(checkpoint, folder)
+        _copy_card(checkpoint, Path(made))
+        _replace(folder, Path(made))
     print(f"to segment: python experiments/predict.py checkpoint={folder} input=DIR output=DIR")
     return folder
 
@@ -101,6 +95,17 @@ def _copy_card(checkpoint: Path, folder: Path) -> None:
     card = checkpoint.parent.parent / CARD
     if card.is_file():
         shutil.copyfile(card, folder / CARD)
-        print(f"               {folder / CARD}")
     else:
         print(f"  no {CARD} beside the checkpoint's folder: the export goes without")
+
+
+def _replace(folder: Path, made: Path) -> None:
+    """Put a checked export where an earlier one may lie, of which nothing stays.
+
+    The description goes first and comes last: without it, a folder is no export.
+    """
+    for stale in (DESCRIPTION, *FILES.values(), CARD):
+        (folder / stale).unlink(missing_ok=True)
+    for path in sorted(made.iterdir(), key=lambda path: path.name == DESCRIPTION):
+        megabytes = path.stat().st_size / 1e6
+        print(f"  {megabytes:8.2f} MB  {path.replace(folder / path.name)}")

@@ -8,6 +8,8 @@ two-dimensional network).
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
@@ -22,8 +24,17 @@ from lightning_brats.errors import ConfigError
 INPUT, OUTPUT = "image", "logits"
 """What a graph calls what goes in and what comes out."""
 EXTRA = "pip install -e '.[export]'"
-CODE = (".so", ".pyd", "/custom_obj_", "/opaque_obj_", "data/weights/model.pt")
-"""Parts of names of a pt2 archive's members that loading would run code from."""
+MEMBERS = re.compile(
+    r"[^/]+/([\w.]+|\.data/\w+|models/model\.json|data/sample_inputs/model\.pt"
+    r"|data/weights/(weight_\d+|model_weights_config\.json)"
+    r"|data/constants/(tensor_\d+|model_constants_config\.json))"
+)
+"""Names of a pt2 archive's members. Loading others may run code, such as libraries, legacy `.pt`
+files, objects in constants, and torch 2.7's files, which lie in no folder."""
+UNREADABLE = (
+    *(OSError, RuntimeError, KeyError, AssertionError, ValueError, TypeError, AttributeError),
+    BadZipFile,
+)
 
 
 def need(*packages: str) -> None:
@@ -92,7 +103,7 @@ class ProgramNetwork(nn.Module):
         try:
             _refuse_code(path)
             self._program = torch.export.load(path)
-        except (OSError, RuntimeError, KeyError, AssertionError, ValueError, BadZipFile) as error:
+        except UNREADABLE as error:
             raise unreadable(path, error) from error
         self._place(torch.device("cpu"))
 
@@ -141,17 +152,20 @@ def _refuse_code(path: Path) -> None:
         suspicious = [
             member.filename
             for member in archive.infolist()
-            if any(part in member.filename for part in CODE)
-            or ("/sample_inputs/" in member.filename and member.file_size)
+            if not MEMBERS.fullmatch(member.filename)
+            or (member.filename.endswith(".pt") and member.file_size)
             or (member.filename.endswith("_config.json") and _pickles(archive.read(member)))
         ]
     if suspicious:
         raise ConfigError(
-            f"the file holds pickled objects or compiled code ({suspicious[0]})",
+            f"the file holds pickled objects, compiled code or else what no export has "
+            f"({suspicious[0]})",
             file=path,
             remedy="load what experiments/export.py wrote",
         )
 
 
 def _pickles(config: bytes) -> bool:
-    return b'"use_pickle": true' in config or b'"use_pickle":true' in config
+    """Whether a list of weights or constants has one that is unpickled."""
+    entries = json.loads(config.decode())["config"].values()
+    return any(entry["use_pickle"] for entry in entries)

@@ -13,8 +13,15 @@ from lightning_brats.data.audit import check_writable
 from lightning_brats.data.case import Case
 from lightning_brats.errors import ConfigError
 from lightning_brats.followup.course import follow_up
-from lightning_brats.followup.points import find_points, read_dates, time_point, with_masks
+from lightning_brats.followup.points import (
+    find_points,
+    read_dates,
+    regions_to_measure,
+    time_point,
+    with_masks,
+)
 from lightning_brats.followup.writing import sentence, write_follow_up
+from lightning_brats.labels import REGIONS
 from lightning_brats.prediction.average_command import coding
 from lightning_brats.prediction.models import (
     ensemble_postprocess,
@@ -53,14 +60,16 @@ def run(cfg: DictConfig) -> Path:
     days = read_dates(given["dates"], cases)
     if days:
         cases = sorted(cases, key=lambda case: days[case.case])
+    regions = _regions(given["regions"], cases[0], segmenter)
+    warnings: list[str] = []
     if segmenter is None:
         cases = with_masks(cases, None if cfg.masks is None else Path(cfg.masks))
     else:
-        cases = _segmented(cases, segmenter, folder / "masks")
+        cases, warnings = _segmented(cases, segmenter, folder / "masks")
     points = [time_point(case, days.get(case.case)) for case in cases]
-    regions = given["regions"] or cases[0].scheme.regions
     print(f"comparing {len(points)} time points: {', '.join(p.name for p in points)}", flush=True)
     found = follow_up(points, regions, cfg.registration)
+    found = replace(found, notes=(*warnings, *found.notes))
     page = write_follow_up(found, folder)
     for region in found.regions:
         print(f"  {sentence(found, region)}")
@@ -78,13 +87,38 @@ def _segmenter(checkpoint: Any) -> Segmenter:
     return Segmenter(models)
 
 
-def _segmented(cases: list[Case], segmenter: Segmenter, folder: Path) -> list[Case]:
-    """The cases with masks that networks made, written into a folder."""
+def _regions(wanted: list[str] | None, case: Case, segmenter: Segmenter | None) -> list[str]:
+    """What to measure: what was asked for, where the networks can find it, or all they can find.
+
+    Raises:
+        ConfigError: They can find nothing of a region that was asked for.
+    """
+    known = None if segmenter is None else segmenter.regions
+    if not wanted:
+        return regions_to_measure(case.scheme, known)
+    if known is not None:
+        can_be = {label for region in known for label in REGIONS[region]}
+        lost = [r for r in wanted if r in REGIONS and not can_be & set(REGIONS[r])]
+        if lost:
+            raise ConfigError(
+                f"the network cannot find {', '.join(lost)}: it knows {', '.join(known)}",
+                remedy="leave that out of regions=…, or name a network that was trained on it",
+            )
+    return wanted
+
+
+def _segmented(
+    cases: list[Case], segmenter: Segmenter, folder: Path
+) -> tuple[list[Case], list[str]]:
+    """The cases with masks that networks made, written into a folder; warnings of their scans."""
     folder.mkdir(exist_ok=True)
     found = []
+    warnings: dict[str, None] = {}  # networks that prepare alike warn alike
     for number, case in enumerate(cases, 1):
-        prediction = segmenter(segmenter.prepare(case))
+        prepared = segmenter.prepare(case)
+        warnings |= {f"{case.case}: {text}.": None for one in prepared for text in one.warnings}
+        prediction = segmenter(prepared)
         mask = save_labels(folder, case, prediction.geometry, prediction.labels)
         print(f"  {number}/{len(cases)}  {mask}", flush=True)
         found.append(replace(case, mask=mask))
-    return found
+    return found, list(warnings)

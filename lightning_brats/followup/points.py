@@ -11,6 +11,7 @@ from pathlib import Path
 from lightning_brats.data.case import Case
 from lightning_brats.data.index import index_dataset
 from lightning_brats.data.layouts.files import stem
+from lightning_brats.data.layouts.names import patient_of
 from lightning_brats.data.raw.scan import Scan
 from lightning_brats.data.reading import read_images, read_mask
 from lightning_brats.errors import ConfigError, DataError
@@ -41,7 +42,7 @@ def find_points(
         patient: Which one, where a folder holds several.
 
     Raises:
-        DataError: An input cannot be read, or holds several patients.
+        DataError: An input cannot be read, or the inputs are of several patients.
         ConfigError: Mask files without a coding.
     """
     cases: list[Case] = []
@@ -57,7 +58,41 @@ def find_points(
             file=inputs[0],
             remedy=f"name one: patient={patients[0]}" if patients else "check patient=…",
         )
+    if not cases:
+        raise DataError("no examination was found", remedy="check input=… and patient=…")
+    check_patients([case.case for case in cases])
     return cases
+
+
+def check_patients(names: Sequence[str]) -> None:
+    """Look whether examinations are of one patient, as far as their names tell.
+
+    Names of 2020 and 2021 number examinations, not patients, and other data sets' names say
+    nothing: these are taken as they come.
+
+    Args:
+        names: Of the examinations.
+
+    Raises:
+        DataError: They name several patients.
+    """
+    told = sorted({patient for name in names if (patient := patient_of(name)) != name})
+    if len(told) > 1:
+        raise DataError(
+            f"the examinations are of {len(told)} patients: {', '.join(told[:5])}",
+            remedy="give those of one patient",
+        )
+
+
+def regions_to_measure(scheme: LabelScheme, known: Sequence[str] | None) -> list[str]:
+    """A coding's regions that can be in a mask: of one that a network cannot find, 0 ml is no news.
+
+    Args:
+        scheme: Coding of the masks.
+        known: Regions of the networks that made them; `None` where people did.
+    """
+    found = [region for region in scheme.regions if known is None or region in known]
+    return found or list(known or ())
 
 
 def _found(

@@ -46,15 +46,16 @@ def recompute(net: nn.Module) -> list[str]:
             remedy="trainer.recompute=false",
         )
     for block in blocks.values():
-        block.forward = partial(_forward, block, block.forward)
+        block.forward = partial(_forward, block, block.forward, bool(_tracking(block)))
     return list(blocks)
 
 
-def _forward(block: nn.Module, forward, *args, **kwargs):  # type: ignore[no-untyped-def]
+def _forward(block: nn.Module, forward, tracks: bool, *args, **kwargs):  # type: ignore[no-untyped-def]
     if not (block.training and torch.is_grad_enabled()):
         return forward(*args, **kwargs)
-    contexts = partial(_contexts, block)
-    return checkpoint(forward, *args, use_reentrant=False, context_fn=contexts, **kwargs)
+    if tracks:  # nothing else needs contexts, with which torch cannot compile
+        kwargs["context_fn"] = partial(_contexts, block)
+    return checkpoint(forward, *args, use_reentrant=False, **kwargs)
 
 
 def _contexts(block: nn.Module) -> tuple[AbstractContextManager, AbstractContextManager]:
@@ -65,7 +66,7 @@ def _contexts(block: nn.Module) -> tuple[AbstractContextManager, AbstractContext
 @contextmanager
 def _averages_held(block: nn.Module) -> Iterator[None]:
     """Batch norms see the same batch again; their running averages must not."""
-    norms = [m for m in block.modules() if isinstance(m, _BatchNorm) and m.track_running_stats]
+    norms = _tracking(block)
     momenta = [norm.momentum for norm in norms]
     for norm in norms:
         norm.momentum = 0.0
@@ -76,6 +77,11 @@ def _averages_held(block: nn.Module) -> Iterator[None]:
     finally:
         for norm, momentum in zip(norms, momenta, strict=True):
             norm.momentum = momentum
+
+
+def _tracking(block: nn.Module) -> list[_BatchNorm]:
+    """Batch norms that keep running averages."""
+    return [m for m in block.modules() if isinstance(m, _BatchNorm) and m.track_running_stats]
 
 
 def _blocks(module: nn.Module, name: str) -> Iterator[tuple[str, nn.Module]]:

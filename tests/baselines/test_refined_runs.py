@@ -17,7 +17,7 @@ from lightning_brats.data.sources import load_cases
 from lightning_brats.errors import ConfigError
 from lightning_brats.evaluation.files import read_prediction
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
 
 METHODS = (
     "thresholding",

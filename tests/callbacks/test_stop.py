@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +12,9 @@ import torch
 from pytorch_lightning.callbacks import EarlyStopping
 from torch.utils.data import DataLoader
 
-from lightning_brats.callbacks import InterruptedRunError, SafeStop
-from lightning_brats.callbacks.stop import ASKED_EVERY
+from lightning_brats import slurm
+from lightning_brats.callbacks import InterruptedRunError, SafeStop, stop
+from lightning_brats.callbacks.stop import ASKED_EVERY, ONE_KEY
 
 
 class Flat(pl.LightningModule):
@@ -93,3 +95,39 @@ def test_what_early_stopping_has_ended_is_not_trained_on(tmp_path: Path) -> None
     assert first.global_step == 4  # the second epoch is no better than the first
     first.save_checkpoint(tmp_path / "last.ckpt")
     assert fit(tmp_path / "last.ckpt").global_step == 4
+
+
+class RequeueAt(AskAt):
+    """Asks for a stop, and for the queue, after a step."""
+
+    def on_train_batch_end(self, trainer: pl.Trainer, *args: Any) -> None:
+        super().on_train_batch_end(trainer, *args)
+        (found,) = (one for one in trainer.callbacks if isinstance(one, SafeStop))
+        found.requeued = found.asked
+
+
+def test_no_rank_ends_before_the_job_is_in_the_queue(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    order = []
+    runner = trainer(tmp_path, RequeueAt(1), max_epochs=1)
+    monkeypatch.setattr(slurm, "requeue", lambda: order.append("queue"))
+    monkeypatch.setattr(runner.strategy, "barrier", lambda *_: order.append("barrier"))
+    with pytest.raises(InterruptedRunError):
+        runner.fit(Flat(), loader(3))
+    assert order[-2:] == ["queue", "barrier"]
+
+
+def test_signals_that_a_launcher_doubles_are_one_wish(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = 100.0
+    monkeypatch.setattr(stop.time, "monotonic", lambda: now)
+    asked = SafeStop(tmp_path / "last.ckpt", "resume=auto")
+    for number in (signal.SIGTERM, signal.SIGTERM, signal.SIGINT):
+        asked._ask(number, None)
+    assert asked.asked
+    now += 2 * ONE_KEY
+    asked._ask(signal.SIGTERM, None)
+    with pytest.raises(KeyboardInterrupt):
+        asked._ask(signal.SIGINT, None)

@@ -27,6 +27,8 @@ def test_costs_are_means_over_runs() -> None:
     settings = quick(metrics=("hd95",))
     table = cost_table(align(entries, settings), settings).set_index("choice")
     assert table["train_seconds"].tolist() == [15, 30]
+    assert table["least_train_seconds"].tolist() == [10, 30]
+    assert table["most_train_seconds"].tolist() == [20, 30]
     assert table["score"].tolist() == [3, 6]
     assert table["pareto_train_seconds"].tolist() == [True, False]  # fewer mm are better
     assert table["parameters"].isna().all()

@@ -1,6 +1,7 @@
 """Sentences say what the numbers say, and no more."""
 
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -72,6 +73,25 @@ def test_costs_are_set_against_the_gain() -> None:
     text = " ".join(compare(entries, quick()).verdicts)
     assert "a beats b on WT by" in text
     assert "costs 11 % more training time and 3.0 times the parameters." in text
+
+
+def test_a_cost_that_differs_as_much_between_runs_of_a_choice_is_not_told() -> None:
+    rng = np.random.default_rng(0)
+    values = Truth(seed=0.0).draw(rng, (0.0, 0.0), 30, 2)
+    seconds = {"a": (100.0, 140.0), "b": (90.0, 101.0)}
+    entries = [
+        one
+        for (name, each), scores in zip(seconds.items(), values, strict=True)
+        for one, took in zip(entries_of({name: scores}), each, strict=True)
+        for one in [replace(one, cost={"train_seconds": took, "parameters": ord(name) * 1.0})]
+    ]
+    text = " ".join(compare(entries, quick()).verdicts)
+    assert "training time" not in text
+    seconds["b"] = (90.0, 99.0)
+    entries = [
+        replace(one, cost={"train_seconds": seconds[one.choice][one.seed]}) for one in entries
+    ]
+    assert "% more training time" in " ".join(compare(entries, quick()).verdicts)
 
 
 def test_the_loser_is_not_the_subject_and_a_lost_region_is_told() -> None:

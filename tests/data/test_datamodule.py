@@ -13,7 +13,7 @@ from lightning_brats.data.preprocess import Preprocess
 from lightning_brats.data.queue import QueueSettings
 from lightning_brats.data.sources import CaseSource
 from lightning_brats.data.splits import Split
-from lightning_brats.errors import DataError
+from lightning_brats.errors import ConfigError, DataError
 
 QUEUE = QueueSettings((8, 8, 8), batch_size=2, patches_per_volume=3, workers=0)
 
@@ -92,6 +92,64 @@ def test_position_survives_a_checkpoint(data: BratsDataModule) -> None:
     assert all(torch.equal(a["image"], b["image"]) for a, b in zip(rest, whole[2:], strict=True))
 
 
+def ranks(data: BratsDataModule, batch_size: int, world: int) -> list[BratsDataModule]:
+    """The data module of each rank, as it is under Lightning."""
+    found = []
+    for rank in range(world):
+        one = BratsDataModule(
+            data.source,
+            queue=replace(QUEUE, batch_size=batch_size, patches_per_volume=8),
+            split=data.split,
+        )
+        strategy = SimpleNamespace(root_device=torch.device("cpu"))
+        one.trainer = SimpleNamespace(global_rank=rank, world_size=world, strategy=strategy)
+        found.append(one)
+    return found
+
+
+@pytest.mark.parametrize(
+    ("before", "after"), [((2, 2), (4, 1)), ((4, 1), (2, 2)), ((1, 4), (2, 2))]
+)
+def test_another_number_of_ranks_takes_the_patches_that_are_left(
+    data: BratsDataModule, before: tuple[int, int], after: tuple[int, int]
+) -> None:
+    """24 patches an epoch in six steps of 4, of which two are made before."""
+    (alone,) = ranks(data, 4, 1)
+    whole = torch.cat([batch["image"] for batch in alone.train_dataloader()])
+    first = ranks(data, *before)[0]
+    steps = iter(first.train_dataloader())
+    next(steps), next(steps)
+    state = first.state_dict()
+    assert state == {"queue": (0, 8), "joint": 4}
+    rest = torch.empty(16, *whole.shape[1:], dtype=whole.dtype)
+    for rank, one in enumerate(ranks(data, *after)):
+        one.load_state_dict(state)
+        batches = list(one.train_dataloader())
+        assert len(batches) == 4
+        rest[rank :: after[1]] = torch.cat([batch["image"] for batch in batches])
+    assert torch.equal(rest, whole[8:])
+
+
+def test_steps_of_other_sizes_do_not_go_on(data: BratsDataModule) -> None:
+    first, _ = ranks(data, 2, 2)
+    next(iter(first.train_dataloader()))
+    (one,) = ranks(data, 2, 1)
+    one.load_state_dict(first.state_dict())
+    with pytest.raises(ConfigError, match=r"takes 4 patches in a step, and now it would take 2"):
+        one.train_dataloader()
+
+
+def test_checkpoints_from_before_are_read(data: BratsDataModule) -> None:
+    """They hold the position alone, of one rank."""
+    (alone,) = ranks(data, 4, 1)
+    whole = list(alone.train_dataloader())
+    (one,) = ranks(data, 4, 1)
+    one.load_state_dict({"queue": (0, 8)})
+    rest = list(one.train_dataloader())
+    assert len(rest) == 4
+    assert torch.equal(rest[0]["image"], whole[2]["image"])
+
+
 def test_workers_end_with_the_training(data: BratsDataModule) -> None:
     data.settings = replace(QUEUE, workers=2)
     data.prepare_data()
@@ -102,7 +160,7 @@ def test_workers_end_with_the_training(data: BratsDataModule) -> None:
     assert data.queue.pids == workers
     data.teardown("fit")
     assert data.queue.pids == []
-    assert data.state_dict() == {"queue": (0, 2)}
+    assert data.state_dict() == {"queue": (0, 2), "joint": 2}
     next(iter(data.train_dataloader()))
     data.on_exception(RuntimeError())
     assert data.queue.pids == []

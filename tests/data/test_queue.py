@@ -50,8 +50,7 @@ def loader(patches: PatchQueue, sampler: PositionSampler) -> DataLoader:
 
 def epoch(patches: PatchQueue, number: int, start: int = 0) -> list[dict]:
     sampler = PositionSampler(patches)
-    sampler.set_epoch(number)
-    sampler.start = start
+    sampler.go_on(number, start)
     return list(loader(patches, sampler))
 
 
@@ -102,6 +101,15 @@ def test_epochs_differ_and_restarting_one_repeats_it(cached: list[CachedCase]) -
 def test_resuming_in_the_middle_gives_the_rest(cached: list[CachedCase]) -> None:
     whole = epoch(queue(cached), 5)
     assert equal(epoch(queue(cached, 1), 5, start=4), whole[2:])
+
+
+def test_where_an_epoch_was_left_is_no_start_of_the_next(cached: list[CachedCase]) -> None:
+    """As `limit_train_batches` leaves one: the trainer goes on with the epoch that follows."""
+    patches = queue(cached)
+    sampler = PositionSampler(patches)
+    sampler.go_on(0, 4)
+    sampler.set_epoch(1)
+    assert equal(list(loader(patches, sampler)), epoch(queue(cached), 1))
 
 
 def test_an_abandoned_epoch_does_not_leak_into_the_next(cached: list[CachedCase]) -> None:

@@ -34,8 +34,10 @@ INTERNAL = {
     "results",
     "runs",
     "segmentation",
+    "slurm",
     "splitting",
     "templates",
+    "together",
     "tuning_run",
 }
 """Modules that hold commands together; nobody calls them from Python."""

@@ -44,7 +44,8 @@ def test_contributions_by_hand(tmp_path: Path) -> None:
     gone = table.loc["t1c", "ET"]
     assert gone["volume_ml_without"] == 0
     assert gone["dice_with_all"] == gone["dice_without"] == 0
-    p = 1 / (1 + np.exp(10.0))
+    brain = (prepared.image != 0).any(0)
+    p = 1 / (1 + np.exp(10.0 - 10 * t1c[brain].mean()))
     assert gone["probability_without"] == pytest.approx(p, rel=1e-3)
     expected = (1 / (1 + np.exp(-(10 * t1c[masks["ET"]] - 10)))).mean()
     assert gone["probability"] == pytest.approx(expected, rel=1e-3)
@@ -59,6 +60,8 @@ def test_a_region_that_was_not_found_is_explained_where_it_is_likeliest(tmp_path
     t1c = found.image[1]
     assert found.inside[np.unravel_index(t1c.argmax(), t1c.shape)]
     assert found.inside.mean() < 0.01
+    page = write_explanation(found, tmp_path).read_text()
+    assert "likeliest place: none was found" in page
     assert verdict(found.contributions, "ET") == (
         "No single modality changes ET when it is taken away."
     )
@@ -88,6 +91,7 @@ def test_maps_lie_on_the_file_s_grid(tmp_path: Path) -> None:
     assert np.allclose(parts, found.maps["integrated_gradients"], atol=1e-5)
     text = page.read_text()
     assert "For research only." in text
+    assert "The slices with most of the WT that was found." in text
     assert "http" not in text.replace("http-equiv", "")
 
 

@@ -10,10 +10,12 @@ from torch.nn import functional as F
 
 from lightning_brats.errors import ConfigError
 from lightning_brats.explain import explain_case
-from lightning_brats.explain.case import CAM, GRADIENTS
 from lightning_brats.explain.focus import best_centre, log_odds, make_focus
-from lightning_brats.explain.saliency import blurred, grad_cam, integrated_gradients, middle_layer
+from lightning_brats.explain.layers import middle_layer
+from lightning_brats.explain.maps import CAM, GRADIENTS
+from lightning_brats.explain.saliency import blurred, grad_cam, integrated_gradients
 from lightning_brats.explain.sanity import randomised, rank_correlation, sanity_check
+from lightning_brats.export.network import OnnxNetwork, ProgramNetwork
 
 pytest.importorskip("captum")
 
@@ -157,3 +159,29 @@ def test_what_cannot_be_explained_says_so(tmp_path) -> None:
         explain_case(model, case, "RC")
     with pytest.raises(ConfigError, match=r"no layer 'middle'[\s\S]*encoder\.0\.0"):
         explain_case(model, case, "ET", layer="middle")
+    with pytest.raises(ConfigError, match=r"'encoder' only holds others[\s\S]*encoder\.0\.0"):
+        explain_case(model, case, "ET", layer="encoder")
+    tokens, _ = make_model(tmp_path / "tokens", Tokens(WEIGHTS, [0, 0, 0]))
+    with pytest.raises(ConfigError, match=r"'flat' gives no features on a grid[\s\S]*mix"):
+        explain_case(tokens, case, "ET", layer="flat")
+
+
+def test_an_exported_graph_is_refused_before_the_case_is_read(tmp_path) -> None:
+    for kind in (OnnxNetwork, ProgramNetwork):
+        graph = kind.__new__(kind)
+        torch.nn.Module.__init__(graph)
+        model, case = make_model(tmp_path / kind.__name__, graph)
+        case.images["t1c"].path.unlink()
+        with pytest.raises(ConfigError, match="name the checkpoint that it was exported from"):
+            explain_case(model, case, "ET")
+
+
+class Tokens(Weighted):
+    """With a layer whose features lie in a row, as a transformer's do."""
+
+    def __init__(self, weights: list[list[float]], bias: list[float]) -> None:
+        super().__init__(weights, bias)
+        self.flat = torch.nn.Flatten(2)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return super().forward(self.flat(x).view_as(x))

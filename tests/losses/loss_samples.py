@@ -66,6 +66,10 @@ class Reference:
     def dice_ce(self) -> float:
         return self.dice() + self.ce()
 
+    def dice_ce_batch(self) -> float:
+        tp, fp, fn = (each.sum(0) for each in self.overlap())
+        return (1 - (2 * tp + S) / (2 * tp + fp + fn + S)).mean() + self.ce()
+
     def weighted_ce(self) -> float:
         if not self.labels:
             return -(np.where(self.t, 10, 1) * np.log(self.right())).mean()

@@ -53,17 +53,32 @@ def test_a_copy_runs_its_own_weights() -> None:
     assert net.train()(x).abs().max() > 0
 
 
+class Pair(nn.Module):
+    """The smallest block."""
+
+    def __init__(self, *more: nn.Module) -> None:
+        super().__init__()
+        self.a, self.b, self.more = nn.Linear(2, 2), nn.Linear(2, 2), nn.Sequential(*more)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.b(self.more(self.a(x)))
+
+
 def test_blocks_are_found_in_any_network() -> None:
-    class Pair(nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.a, self.b = nn.Linear(2, 2), nn.Linear(2, 2)
-
-        def forward(self, x: torch.Tensor) -> torch.Tensor:
-            return self.b(self.a(x))
-
     net = nn.Sequential(Pair(), nn.ModuleDict({"x": Pair()})["x"], nn.Linear(2, 2))
     assert recompute(net) == ["0", "1"]
+
+
+def test_blocks_without_running_averages_can_be_compiled() -> None:
+    torch.manual_seed(0)
+    net = nn.Sequential(Pair(nn.Tanh()), Pair(nn.BatchNorm1d(2, track_running_stats=False)))
+    other = copy.deepcopy(net)
+    recompute(other)
+    other.compile(backend="aot_eager", fullgraph=True)
+    x = torch.randn(4, 2)
+    first, second = gradients(net, x), gradients(other, x)
+    for name, gradient in first.items():
+        torch.testing.assert_close(second[name], gradient)
 
 
 def test_a_network_without_blocks_is_refused() -> None:

@@ -2,6 +2,7 @@
 
 import json
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import optuna
@@ -36,7 +37,9 @@ class Falling(pl.LightningModule):
         return torch.optim.SGD(self.parameters(), 0.0)
 
 
-def train(callback: pl.Callback, folder: Path) -> Falling:
+def train(
+    callback: pl.Callback, folder: Path, barrier: Callable[[], None] = lambda: None
+) -> Falling:
     module = Falling()
     trainer = pl.Trainer(
         max_epochs=6,
@@ -49,6 +52,7 @@ def train(callback: pl.Callback, folder: Path) -> Falling:
         enable_checkpointing=False,
         check_val_every_n_epoch=2,
     )
+    trainer.strategy.barrier = lambda *_: barrier()  # type: ignore[method-assign]
     loader = DataLoader(torch.ones(2, 1))
     trainer.fit(module, loader, loader)
     return module
@@ -66,6 +70,15 @@ def test_it_stops_after_the_epoch_in_which_the_study_says_so(tmp_path: Path) -> 
         train(StudyPruning(report, marker), tmp_path)
     assert heard == [(1, 0.5), (3, 0.25)]
     assert json.loads(marker.read_text())["epoch"] == 3
+
+
+def test_no_rank_ends_before_the_first_has_written_why(tmp_path: Path) -> None:
+    marker = tmp_path / "pruned.json"
+    written: list[bool] = []
+    callback = StudyPruning(lambda *_: True, marker)
+    with pytest.raises(PrunedRunError):
+        train(callback, tmp_path, barrier=lambda: written.append(marker.exists()))
+    assert written[-1]
 
 
 def test_a_trial_that_may_go_on_does(tmp_path: Path) -> None:

@@ -45,7 +45,9 @@ def _play(sample: Sample) -> None:
         seed = (
             st.slider("Draw", 0, MOST_SEEDS, 0, help="Of what is left to chance.") if chance else 0
         )
-        transform = _preset(name) if name.startswith(WHOLE) else _made(EFFECTS[name], name, sample)
+        transform = (
+            _preset(name, sample) if name.startswith(WHOLE) else _made(EFFECTS[name], name, sample)
+        )
     changed = apply(sample, transform, seed)
     right.image(before_and_after(sample, changed, modality), width="stretch")
 
@@ -60,8 +62,14 @@ def _made(effect: Effect, name: str, sample: Sample) -> tio.Transform:
     return effect.build(values, len(sample.modalities))
 
 
-def _preset(name: str) -> tio.Transform | None:
+def _preset(name: str, sample: Sample) -> tio.Transform | None:
     st.caption("Each transform acts by chance, as in training: try several draws.")
+    if max(sample.steps) > 1:
+        steps = " × ".join(map(str, sample.steps))
+        st.caption(
+            f"One of {steps} voxels is shown: what acts by voxels, such as blur and bending, looks "
+            "stronger here than in training."
+        )
     return preset(name.removeprefix(WHOLE))
 
 

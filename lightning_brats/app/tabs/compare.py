@@ -25,6 +25,7 @@ from lightning_brats.app.tabs.shared import (
     wait,
 )
 from lightning_brats.app.trained import Trained
+from lightning_brats.app.uploads import one_at_a_time
 from lightning_brats.data.case import Case
 from lightning_brats.errors import BratsError
 from lightning_brats.labels import REGION_NAMES
@@ -98,7 +99,8 @@ def _scores(found: list[Outcome]) -> dict[str, list[str]]:
     scored: list[Comparison] | None = session().remembered(SLOTS[0], of)
     try:
         if scored is None:
-            scored = [score(each.result, protocol) for each in found]
+            with st.spinner("scoring"), one_at_a_time():
+                scored = [score(each.result, protocol) for each in found]
     except BratsError as error:
         show_error(error.problem, error.remedy)
         return {}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -22,8 +23,8 @@ from lightning_brats.app.tabs.shared import (
 )
 from lightning_brats.app.trained import Trained, load
 from lightning_brats.data.case import Case
-from lightning_brats.errors import BratsError
-from lightning_brats.explain import explain_case
+from lightning_brats.errors import BratsError, DataError
+from lightning_brats.explain import Explanation, explain_case
 from lightning_brats.explain.pictures import map_figure, modality_figure
 from lightning_brats.explain.writing import verdict
 from lightning_brats.labels import REGION_NAMES
@@ -101,16 +102,34 @@ def _explain(job: Job, chosen: tuple[Trained, ...], case: Case, region: str) -> 
         low, high = SHARES.get(doing, (0.0, 1.0))
         job.at(f"{doing}: {done} of {total}", low + (high - low) * done / max(total, 1))
 
-    model = with_flips(load(chosen)[0], False)
-    wanted = replace(input_of(case, [model]), mask=case.mask, scheme=case.scheme)
-    found = explain_case(model, wanted, region, STEPS, progress=progress)
+    models = [with_flips(model, False) for model in load(chosen)]
+    wanted = replace(input_of(case, models), mask=case.mask, scheme=case.scheme)
+    run = partial(explain_case, models, region=region, steps=STEPS, progress=progress)
+    found, notes = _with_or_without_reference(run, wanted)
     return Explained(
         verdict(found.contributions, region),
         png(map_figure(found)),
         png(modality_figure(found)),
         found.contributions.round(3),
-        found.notes,
+        (*notes, *found.notes),
     )
+
+
+def _with_or_without_reference(
+    run: Callable[[Case], Explanation], case: Case
+) -> tuple[Explanation, tuple[str, ...]]:
+    """An explanation, scored where the reference fits the scans; else a note that says why not.
+
+    Raises:
+        DataError: The scans cannot be used.
+    """
+    try:
+        return run(case), ()
+    except DataError as error:
+        if case.mask is None:
+            raise
+        found = run(replace(case, mask=None))
+        return found, (f"The reference was left out: {error.problem}.",)
 
 
 def _show(found: Explained) -> None:

@@ -10,6 +10,7 @@ from lightning_brats.app.scoring import Comparison
 from lightning_brats.app.segmenting import Result
 from lightning_brats.app.services import services, session
 from lightning_brats.app.tabs.shared import show_error, trained
+from lightning_brats.app.uploads import one_at_a_time
 from lightning_brats.errors import BratsError
 from lightning_brats.report.wording import duration
 
@@ -71,7 +72,8 @@ def _report(result: Result) -> bytes | None:
     known = {each.name: each for each in trained(services().settings.runs)}
     phantom = any(known[name].phantom for name in result.model.split(" + ") if name in known)
     try:
-        path = write_report(session().fresh("report"), result, scored, phantom)
+        with one_at_a_time():
+            path = write_report(session().fresh("report"), result, scored, phantom)
     except BratsError as error:
         show_error(error.problem, error.remedy)
         return None

@@ -29,6 +29,8 @@ def follow_patient() -> None:
     with st.expander("Examinations", expanded=found is None):
         _give()
         visits = _ordered(visitor.prepared.get(VISITS) or [])
+        if len(visits) == 1:
+            st.info("One examination was recognised; two or more are needed.")
         by_network = not all(visit.has_mask for visit in visits) or st.toggle(
             "Let a network make the masks", value=False, key="by-network"
         )
@@ -104,7 +106,8 @@ def _coding(visits: list[Visit]) -> LabelScheme | None:
     likely: str | None = visitor.remembered("coding", of)
     if likely is None:
         try:
-            likely = proposed_coding(visits).name
+            with one_at_a_time():
+                likely = proposed_coding(visits).name
         except BratsError as error:
             show_error(error.problem, error.remedy)
             return None

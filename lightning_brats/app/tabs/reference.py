@@ -8,6 +8,7 @@ from lightning_brats.app.scoring import PLAIN, Comparison, compare, protocol_of
 from lightning_brats.app.services import Outcome, session
 from lightning_brats.app.tabs.findings import REPORT, SCORES
 from lightning_brats.app.tabs.shared import show_error
+from lightning_brats.app.uploads import one_at_a_time
 from lightning_brats.errors import BratsError
 from lightning_brats.figures.errors import profile_chart
 from lightning_brats.metrics import PROTOCOLS
@@ -50,7 +51,7 @@ def _scored(found: Outcome, protocol: str) -> Comparison | None:
     if known is not None and known.protocol == protocol:
         return known
     try:
-        with st.spinner("scoring"):
+        with st.spinner("scoring"), one_at_a_time():
             made = compare(found.result, protocol)
     except BratsError as error:
         show_error(error.problem, error.remedy)

@@ -119,17 +119,27 @@ def _coding(given: Given, wanted: list[str | None]) -> str | None:
     names = list(SCHEMES)
     scan = given.scans[wanted.index(MASK)]
     key = f"coding-{session().uploads}-{scan.title}"
-    try:
-        likely = names.index(coding_of(scan).name)
-    except BratsError:
-        likely = 1  # adopting the mask will say what is wrong with it
     return st.selectbox(
         "Labels of the reference mask",
         names,
-        index=likely,
+        index=names.index(_likely_coding(scan)),
         key=key,
         format_func=lambda name: f"{name}: {SCHEMES[name].describe()}",
     )
+
+
+def _likely_coding(scan: Scan) -> str:
+    """What a mask looks like, found out once."""
+    visitor = session()
+    of = (visitor.uploads, scan)
+    likely: str | None = visitor.remembered(REFERENCE, of)
+    if likely is None:
+        try:
+            with one_at_a_time():
+                likely = coding_of(scan).name
+        except BratsError:
+            likely = "brats2023"  # adopting the mask will say what is wrong with it
+    return visitor.remember(REFERENCE, of, likely)
 
 
 def _adopt(given: Given, wanted: list[str | None], coding: str | None) -> None:

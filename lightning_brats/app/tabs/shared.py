@@ -16,6 +16,7 @@ from lightning_brats.app.jobs import Job
 from lightning_brats.app.segmenting import segment as segment_case
 from lightning_brats.app.services import Outcome, services, session
 from lightning_brats.app.trained import Trained, find_trained
+from lightning_brats.app.uploads import one_at_a_time
 from lightning_brats.data.case import Case
 from lightning_brats.errors import BratsError
 
@@ -160,7 +161,8 @@ def show_panels(name: str, panels: dict[str, Outcome]) -> None:
             for column, text in zip(columns, ("up–down", "front–back", "left–right"), strict=True)
         ]
         for title, result in zip(panels, results, strict=True):
-            still = pictures.slices(result, modality, (places[2], places[1], places[0]))
+            with one_at_a_time():
+                still = pictures.slices(result, modality, (places[2], places[1], places[0]))
             st.image(still, caption=title or None)
 
 
