@@ -45,7 +45,7 @@ class Adversary:
     """
 
     objective: str = "hinge"
-    weight: float = 0.1
+    weight: float = 0.01
     warm_up: float = 0.1
     mask_smoothing: float = 0.1
     label_smoothing: float = 0.0
