@@ -31,7 +31,7 @@ NOT_RUN = {
     "needs another program": 1,
     "trains for hours": 2,
     "trains for an hour": 2,
-    "trains for half an hour": 3,
+    "trains for half an hour": 4,
     "trains for minutes, or needs a data set": 1,
     "serves until stopped": 1,
 }
