@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import tracemalloc
 from dataclasses import replace
 from importlib import import_module
@@ -117,8 +118,12 @@ def test_tissues_that_cannot_be_there_are_not_counted() -> None:
     assert measure(labels, geometry, regions, scheme)[1]["RC"] == 1
 
 
-def test_only_one_examination_is_said_to_be_too_few(visitor: Session, tmp_path: Path) -> None:
+def test_only_one_examination_is_said_to_be_too_few(
+    visitor: Session, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     testing = pytest.importorskip("streamlit.testing.v1")
+    # A page that is tested takes its place, and processes that are spawned later would run it.
+    monkeypatch.setitem(sys.modules, "__main__", sys.modules["__main__"])
 
     def page() -> None:
         from lightning_brats.app.tabs.follow_up import follow_patient
