@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import importlib
 import re
 import subprocess
 import sys
@@ -117,3 +118,13 @@ def test_the_site_builds_without_warnings(tmp_path: Path) -> None:
     elsewhere = re.compile(r'<(?:script|link|img)[^>]*(?:src|href)="(https?://[^"]*)"')
     for page in (tmp_path / "x").rglob("*.html"):
         assert not elsewhere.findall(page.read_text()), page
+
+
+def test_notes_for_the_tests_do_not_reach_the_renderer() -> None:
+    sys.path.insert(0, str(DOCS))
+    try:
+        hooks = importlib.import_module("hooks")
+    finally:
+        sys.path.remove(str(DOCS))
+    text = '```bash not_run="needs SLURM"\nsbatch x\n```\n'
+    assert hooks.on_page_markdown(text, page=None) == "```bash\nsbatch x\n```\n"
