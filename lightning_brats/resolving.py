@@ -21,11 +21,11 @@ from lightning_brats.fitting import DATASET_SHARE, estimate, fit_sizes, free_byt
 from lightning_brats.labels import TISSUES
 from lightning_brats.losses import foreground_weights
 from lightning_brats.machine import Defaults, Machine, choose, listed_devices, task_cores
+from lightning_brats.memory_trial import Trial, smaller
 from lightning_brats.models.recompute import recompute
 from lightning_brats.parts import build, plain
 from lightning_brats.slices import axis_numbers, check_neighbours, typical_slice
 from lightning_brats.task import endless
-from lightning_brats.trial import Trial, smaller
 
 
 def resolve(

@@ -20,8 +20,8 @@ from lightning_brats.data.splits import Split
 from lightning_brats.errors import ConfigError
 from lightning_brats.losses import DeepSupervision
 from lightning_brats.machine import Machine
+from lightning_brats.memory_trial import Trial
 from lightning_brats.resolving import check_auto_fit, check_end, resolve
-from lightning_brats.trial import Trial
 
 MACHINE = Machine("cpu", 2, 8.0, (), 0.0)
 

@@ -8,8 +8,8 @@ import torch
 
 from lightning_brats.errors import ConfigError
 from lightning_brats.fitting import Need, estimate, fit_sizes
+from lightning_brats.memory_trial import Trial, smaller
 from lightning_brats.models import UNet
-from lightning_brats.trial import Trial, smaller
 
 NEED = Need(fixed=1000, voxel=2)
 

@@ -25,7 +25,7 @@ LAYERS = {
     "ranks": 2,
     "slurm": 2,
     "fitting": 2,
-    "trial": 2,
+    "memory_trial": 2,
     "memory": 2,
     "energy": 2,
     "parts": 2,
