@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from lightning_brats.clock import share_done
+from lightning_brats.clock import share_done, total_steps
 from lightning_brats.errors import ConfigError
 from lightning_brats.losses.terms import probabilities
 from lightning_brats.models import SegGAN
@@ -120,9 +120,10 @@ class AdversarialTask(SegmentationTask):
         """The generator's optimiser and the discriminator's, under the same kind of schedule.
 
         Raises:
-            ConfigError: The schedule follows a score, or all of a network is frozen.
+            ConfigError: The schedule follows a score, all of a network is frozen, or the training
+                has no end.
         """
-        self._steps = int(self.trainer.estimated_stepping_batches)
+        self._steps = total_steps(self.trainer)
         gan, found = self.gan, []
         for factory, module in (
             (self.optimizer, gan.generator),

@@ -27,6 +27,7 @@ from lightning_brats.callbacks import (
     TrainingProgress,
 )
 from lightning_brats.checkpoints import SafeCheckpointIO
+from lightning_brats.compatible import check_compatible
 from lightning_brats.data.cohorts import check_same_tissues
 from lightning_brats.data.datamodule import BratsDataModule
 from lightning_brats.data.sources import CaseSource
@@ -40,7 +41,6 @@ from lightning_brats.slices import slab_slices
 from lightning_brats.sweeps import reporting
 from lightning_brats.synthesis.building import MONITOR, synthesises
 from lightning_brats.task import SegmentationTask
-from lightning_brats.together import check_together
 
 OURS = (
     "threads",
@@ -183,7 +183,7 @@ def build_trainer(cfg: DictConfig, folder: Path, source: CaseSource) -> pl.Train
     Raises:
         ConfigError: Settings of it that do not go together.
     """
-    check_together(cfg)
+    check_compatible(cfg)
     settings = plain(cfg.trainer)
     ours = {key: settings.pop(key) for key in OURS}
     if is_adversarial(cfg.model):

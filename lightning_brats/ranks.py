@@ -93,9 +93,13 @@ def _meeting_point() -> tuple[str, int]:
 
 
 def _by_srun() -> bool:
-    """A batch script has SLURM's variables too; its steps alone have a number."""
+    """A batch script has SLURM's variables too; its steps alone have a number.
+
+    A step that starts torchrun leaves the counting to it, as Lightning does.
+    """
     interactive = os.environ.get("SLURM_JOB_NAME") in ("bash", "interactive")
-    return "SLURM_STEP_ID" in os.environ and not interactive
+    counted_by_torchrun = "TORCHELASTIC_RUN_ID" in os.environ
+    return "SLURM_STEP_ID" in os.environ and not interactive and not counted_by_torchrun
 
 
 def _unreachable(error: Exception) -> ConfigError:

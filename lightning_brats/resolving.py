@@ -12,6 +12,7 @@ from torch import nn
 
 from lightning_brats import ranks
 from lightning_brats.assembly import inputs, network_config, outputs
+from lightning_brats.clock import endless
 from lightning_brats.comparison.given import AUTO, RESOLVED, open_paths
 from lightning_brats.continuing import as_before
 from lightning_brats.data.datamodule import BratsDataModule
@@ -25,7 +26,6 @@ from lightning_brats.memory_trial import Trial, smaller
 from lightning_brats.models.recompute import recompute
 from lightning_brats.parts import build, plain
 from lightning_brats.slices import axis_numbers, check_neighbours, typical_slice
-from lightning_brats.task import endless
 
 
 def resolve(

@@ -6,7 +6,6 @@ and labels), `R` regions, `px py pz` a patch, `x y z` a whole cropped volume.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
@@ -14,6 +13,7 @@ import pytorch_lightning as pl
 import torch
 from torch import Tensor, nn
 
+from lightning_brats.clock import total_steps
 from lightning_brats.errors import ConfigError
 from lightning_brats.inference import SlidingWindow
 from lightning_brats.labels import REGIONS, TISSUES
@@ -189,28 +189,6 @@ class SegmentationTask(pl.LightningModule):
         if self.head == "labels":
             return self.region_masks(probabilities.argmax(0)[None])[0]
         return probabilities > 0.5
-
-
-def total_steps(trainer: pl.Trainer) -> int:
-    """Steps of a training, which schedules need to know.
-
-    Raises:
-        ConfigError: Neither epochs nor steps are limited.
-    """
-    steps = trainer.estimated_stepping_batches
-    if math.isinf(steps):
-        raise endless()
-    return int(steps)
-
-
-def endless() -> ConfigError:
-    """Says that a training has no end in epochs or steps."""
-    return ConfigError(
-        "the training is limited neither in epochs nor in steps, and schedules need to know its "
-        "end",
-        remedy="give trainer.max_epochs or trainer.max_steps; with trainer.max_time, as many as it "
-        "may take at most, such as trainer.max_epochs=100000 scheduler=constant",
-    )
 
 
 def _dice(predicted: Tensor, reference: Tensor) -> Tensor:

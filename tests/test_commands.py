@@ -14,10 +14,12 @@ import nibabel as nib
 import numpy as np
 import pandas as pd
 import pytest
+from hydra import compose, initialize_config_module
 from test_experiment import TINY
 
 from lightning_brats.__main__ import COMMANDS
 from lightning_brats.data.phantom import write_phantom
+from lightning_brats.prediction import predict
 
 ROOT = Path(__file__).parent.parent
 
@@ -110,15 +112,9 @@ def test_predicting_reproduces_the_run_s_own_masks(
     finished: Path, phantom: Path, tmp_path: Path
 ) -> None:
     checkpoint = finished / "checkpoints" / "best.ckpt"
-    done = call(
-        "predict.py",
-        f"checkpoint={checkpoint}",
-        f"input={phantom}",
-        f"output={tmp_path}",
-        "precision=32",
-        cwd=tmp_path,
-    )
-    assert done.returncode == 0, done.stderr
+    overrides = [f"checkpoint={checkpoint}", f"input={phantom}", f"output={tmp_path}"]
+    with initialize_config_module("lightning_brats.configs", version_base="1.3"):
+        predict(compose("predict", [*overrides, "precision=32"]))
     for path in (finished / "predictions").iterdir():
         own, again = (np.asarray(nib.load(p).dataobj) for p in (path, tmp_path / path.name))
         assert (own == again).mean() > 0.999  # the run predicted in its own precision
@@ -167,9 +163,9 @@ def test_a_misspelt_setting_is_named(tmp_path: Path) -> None:
 
 
 def test_bad_input_ends_with_a_message_not_a_traceback(tmp_path: Path) -> None:
-    done = call("run.py", "data.root=/no/such/folder", cwd=tmp_path)
+    done = call("evaluate.py", f"predictions={tmp_path}", "references=/no/such", cwd=tmp_path)
     assert done.returncode == 2
-    assert "/no/such/folder" in done.stderr
+    assert "/no/such" in done.stderr
     assert "Traceback" not in done.stderr
 
 

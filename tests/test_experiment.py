@@ -101,13 +101,27 @@ class InterruptAt(pl.Callback):
             os.kill(os.getpid(), self.number)
 
 
+@pytest.fixture(scope="module")
+def uninterrupted(phantom: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("whole")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("LIGHTNING_BRATS_CACHE", str(folder / "cache"))
+        run = experiment.run(configure(folder, f"data.root={phantom}", "model.dropout=0.2"))
+    del os.environ[runs.RUN_VARIABLE]
+    return run
+
+
 @pytest.mark.parametrize(("step", "number"), [(3, signal.SIGINT), (5, signal.SIGTERM)])
 def test_a_stopped_run_goes_on_to_the_same_weights(
-    phantom: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: int, number: int
+    phantom: Path,
+    uninterrupted: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    step: int,
+    number: int,
 ) -> None:
     options = (f"data.root={phantom}", "model.dropout=0.2")
-    whole = experiment.run(configure(tmp_path / "whole", *options))
-
+    whole = uninterrupted
     original = assembly.build_trainer
 
     def interrupted(*args) -> pl.Trainer:
@@ -243,7 +257,7 @@ def test_slices_need_a_network_for_them(phantom: Path, tmp_path: Path, option: s
 
 def test_postoperative_data_have_a_cavity(tmp_path: Path) -> None:
     root = write_phantom(tmp_path / "p", layout="brats2024-gli", cases=6, spacing=6.0)
-    folder = experiment.run(configure(tmp_path, f"data.root={root}"))
+    folder = experiment.run(configure(tmp_path, f"data.root={root}", "trainer.max_epochs=1"))
     assert "RC" in json.loads((folder / "summary.json").read_text())["regions"]
 
 

@@ -57,7 +57,7 @@ LAYERS = {
     "tuning_run": 4,
     "results": 5,
     "assembly": 5,
-    "together": 5,
+    "compatible": 5,
     "resolving": 5,
     "sweeps": 5,
     "dashboard": 5,

@@ -10,7 +10,15 @@ import pytest
 from lightning_brats.errors import ConfigError
 from lightning_brats.ranks import launched, shared
 
-NAMES = ("RANK", "WORLD_SIZE", "SLURM_PROCID", "SLURM_NTASKS", "SLURM_STEP_ID", "SLURM_JOB_NAME")
+NAMES = (
+    "RANK",
+    "WORLD_SIZE",
+    "TORCHELASTIC_RUN_ID",
+    "SLURM_PROCID",
+    "SLURM_NTASKS",
+    "SLURM_STEP_ID",
+    "SLURM_JOB_NAME",
+)
 CODE = """
 import os
 from lightning_brats.errors import BratsError
@@ -42,7 +50,7 @@ def free_port() -> int:
 def outputs(fails: bool) -> list[str]:
     port = free_port() - 1  # the meeting point is one port further
     common = os.environ | {
-        "WORLD_SIZE": "3",
+        "WORLD_SIZE": "2",
         "MASTER_ADDR": "127.0.0.1",
         "MASTER_PORT": str(port),
         "FAILS": str(int(fails)),
@@ -54,19 +62,19 @@ def outputs(fails: bool) -> list[str]:
             stdout=subprocess.PIPE,
             text=True,
         )
-        for rank in range(3)
+        for rank in range(2)
     ]
     return [process.communicate(timeout=120)[0].strip() for process in processes]
 
 
 def test_all_take_what_the_first_decides() -> None:
-    assert outputs(fails=False) == ["['runs/x', False]"] * 3
+    assert outputs(fails=False) == ["['runs/x', False]"] * 2
 
 
 def test_its_failure_ends_all() -> None:
-    first, *others = outputs(fails=True)
+    first, second = outputs(fails=True)
     assert first == "no such run"
-    assert others == ["process 0 could not start: no such run"] * 2
+    assert second == "process 0 could not start: no such run"
 
 
 def test_one_process_decides_alone() -> None:
@@ -85,6 +93,14 @@ def test_torchrun_and_srun_tell_the_number(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setenv("RANK", "2")
     monkeypatch.setenv("WORLD_SIZE", "8")
     assert launched() == (2, 8)
+
+
+def test_torchrun_in_a_step_of_srun_numbers_the_processes(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in (("STEP_ID", "0"), ("PROCID", "1"), ("NTASKS", "2")):
+        monkeypatch.setenv(f"SLURM_{name}", value)
+    for name, value in (("RANK", "5"), ("WORLD_SIZE", "8"), ("TORCHELASTIC_RUN_ID", "x")):
+        monkeypatch.setenv(name, value)
+    assert launched() == (5, 8)
 
 
 def test_an_address_that_nobody_has_is_said(monkeypatch: pytest.MonkeyPatch) -> None:

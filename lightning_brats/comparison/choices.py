@@ -155,6 +155,11 @@ def _texts(values: Sequence[Any]) -> list[str]:
 
 
 def _text(value: Any, digits: int) -> str:
+    """A value as it is typed in an override."""
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return str(value).lower()
     if isinstance(value, float):
         return f"{value:.{digits}g}"
     text = str(value)

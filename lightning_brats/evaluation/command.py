@@ -10,7 +10,6 @@ from typing import Any
 import pandas as pd
 from omegaconf import DictConfig, OmegaConf
 
-from lightning_brats.crossval import combine, out_of_fold
 from lightning_brats.data.audit import check_writable
 from lightning_brats.errors import ConfigError
 from lightning_brats.evaluation.confidence import Confidence
@@ -78,6 +77,9 @@ def run(cfg: DictConfig) -> dict[str, Any]:
 
 def _run_folds(cfg: DictConfig) -> dict[str, Any]:
     """Join the scores of a cross-validation's runs, and make their ensemble."""
+    # Only an ensemble needs networks; Lightning takes seconds to load.
+    from lightning_brats.crossval import combine, out_of_fold
+
     runs = [Path(run) for run in cfg.runs]
     output = Path(cfg.output or runs[0].parent / "cross-validation")
     check_writable(output)

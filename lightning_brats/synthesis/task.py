@@ -17,6 +17,7 @@ import pytorch_lightning as pl
 import torch
 from torch import Tensor
 
+from lightning_brats.clock import total_steps
 from lightning_brats.losses import Adversary
 from lightning_brats.models.gan import PatchDiscriminator, frozen
 from lightning_brats.optim import make_optimizer, poly
@@ -159,9 +160,13 @@ class SynthesisTask(pl.LightningModule):
         return seen.filled(generated[None] + seen.expected(self.colours))
 
     def configure_optimizers(self) -> Any:
-        """One optimiser over the parameters of both networks, and its schedule."""
+        """One optimiser over the parameters of both networks, and its schedule.
+
+        Raises:
+            ConfigError: The training has no end.
+        """
         optimizer = make_optimizer(self.optimizer, self)
-        steps = int(self.trainer.estimated_stepping_batches)
+        steps = total_steps(self.trainer)
         return {"optimizer": optimizer, "lr_scheduler": self.scheduler(optimizer, steps)}
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:

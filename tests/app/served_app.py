@@ -110,14 +110,17 @@ def until(condition: Callable[[], Any], seconds: float = 30) -> None:
         time.sleep(0.2)
 
 
-def serving(runs: Path, folder: Path) -> Iterator[Server]:
-    made = Server(runs, folder)
+@pytest.fixture(scope="module")
+def server(runs: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """The app over a test file's own `runs`."""
+    made = Server(runs, tmp_path_factory.mktemp("server"))
     yield made
     if made.process.poll() is None:
         made.stop()
 
 
-def chromium() -> Iterator[Any]:
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
     with sync_api.sync_playwright() as playwright:
         made = playwright.chromium.launch(
             executable_path=CHROMIUM, args=["--no-sandbox", *WEBGL], headless=True
@@ -126,7 +129,8 @@ def chromium() -> Iterator[Any]:
         made.close()
 
 
-def visiting(browser: Any, server: Server) -> Iterator[Callable[..., Any]]:
+@pytest.fixture
+def open_page(browser: Any, server: Server) -> Iterator[Callable[..., Any]]:
     """Opens the page, as often as it is asked to."""
     contexts = []
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,15 +17,15 @@ from served_app import (
     MARKS,
     SLOWEST,
     Server,
+    browser,
     case_files,
-    chromium,
+    open_page,
     ready,
     segmented,
-    serving,
+    server,
     train,
     until,
     upload,
-    visiting,
 )
 
 from lightning_brats.data.phantom import write_phantom
@@ -50,21 +49,6 @@ def phantom(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def runs(phantom: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return train(phantom, tmp_path_factory.mktemp("work"))
-
-
-@pytest.fixture(scope="module")
-def server(runs: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    yield from serving(runs, tmp_path_factory.mktemp("server"))
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    yield from chromium()
-
-
-@pytest.fixture
-def open_page(browser: Any, server: Server) -> Iterator[Callable[..., Any]]:
-    yield from visiting(browser, server)
 
 
 def viewer_frame(page: Any) -> Any:

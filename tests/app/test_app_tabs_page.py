@@ -7,14 +7,14 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
-from served_app import MARKS, ROOT, SLOWEST, Server, chromium, serving, train, until, visiting
+from served_app import MARKS, ROOT, SLOWEST, browser, open_page, server, train, until
 
 from lightning_brats.data.phantom import write_phantom
 
@@ -38,21 +38,6 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
         timeout=300,
     )
     return runs
-
-
-@pytest.fixture(scope="module")
-def server(runs: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    yield from serving(runs, tmp_path_factory.mktemp("server"))
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    yield from chromium()
-
-
-@pytest.fixture
-def open_page(browser: Any, server: Server) -> Iterator[Callable[..., Any]]:
-    yield from visiting(browser, server)
 
 
 def go(page: Any, part: str) -> None:

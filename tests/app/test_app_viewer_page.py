@@ -14,7 +14,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 from isal import igzip
-from served_app import MARKS, SLOWEST, chromium
+from served_app import MARKS, SLOWEST, browser
 
 from lightning_brats.app.drawing import Drawn, specify
 from lightning_brats.app.layers import Crop, image_layers, mask_layers
@@ -79,12 +79,11 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 @pytest.fixture(scope="module")
-def frame(address: str) -> Iterator[Any]:
-    for browser in chromium():
-        page = browser.new_page(viewport={"width": 1300, "height": 1000})
-        page.goto(address)
-        page.frame_locator("iframe").locator("body[data-ready]").wait_for(timeout=SLOWEST)
-        yield next(each for each in page.frames if "viewer" in each.url)
+def frame(address: str, browser: Any) -> Any:
+    page = browser.new_page(viewport={"width": 1300, "height": 1000})
+    page.goto(address)
+    page.frame_locator("iframe").locator("body[data-ready]").wait_for(timeout=SLOWEST)
+    return next(each for each in page.frames if "viewer" in each.url)
 
 
 def test_every_second_voxel_stays_where_it_was(frame: Any) -> None:

@@ -99,7 +99,7 @@ def test_a_run_notes_what_it_worked_out(tmp_path: Path) -> None:
 
 def test_weights_of_a_first_stage_of_their_own_are_one_choice() -> None:
     runs = [base() | {"weights": path} for path in ("a.ckpt", "b.ckpt", None)]
-    assert labels(*runs) == ["weights=given", "weights=given", "weights=None"]
+    assert labels(*runs) == ["weights=given", "weights=given", "weights=null"]
     assert labels(*runs[:2]) == ["", ""]
 
 

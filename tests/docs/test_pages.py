@@ -38,7 +38,7 @@ INTERNAL = {
     "slurm",
     "splitting",
     "templates",
-    "together",
+    "compatible",
     "tuning_run",
 }
 """Modules that hold commands together; nobody calls them from Python."""

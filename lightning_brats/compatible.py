@@ -9,7 +9,7 @@ from lightning_brats.errors import ConfigError
 from lightning_brats.synthesis.building import synthesises
 
 
-def check_together(cfg: DictConfig) -> None:
+def check_compatible(cfg: DictConfig) -> None:
     """Refuse what would fail in the first steps, or quietly do something else.
 
     Args:
