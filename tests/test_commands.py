@@ -132,6 +132,19 @@ def test_two_processes_train_together(phantom: Path, tmp_path: Path) -> None:
     assert pd.read_csv(runs[0] / "metrics.csv")["step"].tolist() == [2, 4]
 
 
+@pytest.mark.slow
+def test_submitit_runs_a_job_for_each_value(phantom: Path, tmp_path: Path) -> None:
+    pytest.importorskip("hydra_plugins.hydra_submitit_launcher")
+    launcher = ("--multirun", "hydra/launcher=submitit_local", "hydra.launcher.timeout_min=10")
+    given = ("model=unet,residual_unet", "name=${model_name}-${seed}", "trainer.max_epochs=1")
+    options = [o for o in TINY if not o.startswith("trainer.max_epochs")]
+    done = call("run.py", *launcher, *given, f"data.root={phantom}", *options, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    for name in ("unet-0", "residual_unet-0"):
+        (run,) = (tmp_path / "runs" / name).iterdir()
+        assert (run / "report.html").exists()
+
+
 def test_ctrl_c_saves_and_says_how_to_go_on(phantom: Path, tmp_path: Path) -> None:
     process = subprocess.Popen(
         command("run.py", f"data.root={phantom}", *TINY, "trainer.max_epochs=5000"),

@@ -11,8 +11,8 @@ import time
 from pathlib import Path
 
 EPOCHS = 12
-MINUTES = 3
-"""That it takes on two cores."""
+MINUTES = 2
+"""That it takes on two slow cores, the phantom included."""
 OVERRIDES = (
     "name=demo",
     "model=unet",

@@ -19,7 +19,7 @@ import torch
 
 from lightning_brats.app.checks import find_doubts
 from lightning_brats.app.jobs import Job
-from lightning_brats.app.trained import Trained, load
+from lightning_brats.app.trained import Trained, load, unprocessed
 from lightning_brats.data.case import Case
 from lightning_brats.data.preprocess import Geometry, Prepared
 from lightning_brats.data.reading import AFFINE_TOLERANCE, read_mask
@@ -32,6 +32,10 @@ from lightning_brats.prediction import Model, Segmenter
 from lightning_brats.prediction.models import strictest
 from lightning_brats.prediction.writing import save_labels, save_map
 
+UNPROCESSED = (
+    "the networks were tuned to different post-processing, so their mean has none: small false "
+    "spots may have stayed"
+)
 NETWORK = (0.15, 0.9)
 """Share of the work that is done before and after the networks' windows."""
 
@@ -135,6 +139,7 @@ def segment(job: Job, chosen: tuple[Trained, ...], case: Case, flips: bool, fold
             kept[name] = folder / f"{name}.nii.gz"
             save_map(kept[name], geometry, values)
     doubts = find_doubts(replace(wanted, mask=mask), prepared[0], found)
+    doubts += [UNPROCESSED] * unprocessed(models)
     return Result(
         " + ".join(each.name for each in chosen),
         case,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -14,8 +15,9 @@ from omegaconf import OmegaConf
 from lightning_brats.crossval.stored import ENSEMBLE, stored_ensemble
 from lightning_brats.data.phantom.dataset import RECORD
 from lightning_brats.errors import BratsError
+from lightning_brats.postprocess import Postprocess
 from lightning_brats.prediction import Model, find_checkpoints, load_models
-from lightning_brats.prediction.models import ensemble_postprocess
+from lightning_brats.prediction.models import ensemble_postprocess, stored_postprocess
 
 VALIDATED = "val/dice_mean"
 
@@ -59,6 +61,8 @@ def find_trained(runs: Path) -> list[Trained]:
 def load(chosen: tuple[Trained, ...]) -> tuple[Model, ...]:
     """The networks of what was chosen, used together; the last few stay in memory.
 
+    Where they were tuned to different post-processing their mean gets none.
+
     Raises:
         ConfigError: A checkpoint is gone or damaged, or the networks do not go together.
     """
@@ -67,9 +71,19 @@ def load(chosen: tuple[Trained, ...]) -> tuple[Model, ...]:
     return _loaded(names, tuple((file, file.stat().st_mtime_ns) for file in files))
 
 
+def unprocessed(models: Sequence[Model]) -> bool:
+    """Whether networks are used without post-processing, as each was tuned to another one."""
+    own = [stored_postprocess(model.task) for model in models]
+    return models[0].postprocess == Postprocess() and any(each != own[0] for each in own)
+
+
 @lru_cache(2)
 def _loaded(names: tuple[str, ...], files: tuple[tuple[Path, int], ...]) -> tuple[Model, ...]:
-    return tuple(load_models([file for file, _ in files], ensemble_postprocess(names)))
+    checkpoints = [file for file, _ in files]
+    models = load_models(checkpoints, ensemble_postprocess(names))
+    if any(model.postprocess != models[0].postprocess for model in models):
+        models = load_models(checkpoints, Postprocess())
+    return tuple(models)
 
 
 def _is_finished(run: Path) -> bool:

@@ -25,6 +25,8 @@ CONFIG = "config.yaml"
 BUDGET = ("epochs", "steps", "train_seconds")
 MISSING = ["", "nan", "NaN", "NA"]
 """What tables of other tools write for an undefined value."""
+SYNTHETIC = "data.synthetic_cases"
+"""Made up, and trained with: a choice, though the places of data are none."""
 DESCRIBED = ("cohort", "grade")
 """Columns of a score table that tell something about the case."""
 
@@ -79,9 +81,14 @@ def read_entry(table: Path, details: pd.DataFrame | None = None) -> Entry:
     folder = table.parent
     run = next((place for place in (folder, folder.parent) if (place / CONFIG).is_file()), None)
     lone = run is None and not (folder / "summary.json").is_file()
-    settings = flat(OmegaConf.load(run / CONFIG)) if run else {}
     own = _json(folder / "summary.json")
     summary = _json(run / "summary.json") if run else own
+    settings: dict[str, Any] = {}
+    if run:
+        settings = {
+            SYNTHETIC: summary.get("synthetic_cases", 0),
+            **flat(OmegaConf.load(run / CONFIG)),
+        }
     split = Split.load(run / "split.json") if run and (run / "split.json").is_file() else None
     name = table.stem if lone and table.name not in TABLES else (run or folder).name
     cases = tuple(dict.fromkeys(scores["case"]))

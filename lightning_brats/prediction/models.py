@@ -114,6 +114,11 @@ def ensemble_postprocess(where: str | Iterable[str]) -> Postprocess | None:
     return found.postprocess if found else None
 
 
+def stored_postprocess(task: SegmentationTask) -> Postprocess:
+    """The post-processing that a checkpoint says."""
+    return Postprocess.from_dict(task.context["postprocess"])
+
+
 def load_models(checkpoints: Sequence[Path], postprocess: Postprocess | None = None) -> list[Model]:
     """Load networks that are to be used together.
 
@@ -127,7 +132,7 @@ def load_models(checkpoints: Sequence[Path], postprocess: Postprocess | None = N
     models = []
     for path in checkpoints:
         task = load_task(path)
-        own = postprocess or Postprocess.from_dict(task.context["postprocess"])
+        own = stored_postprocess(task) if postprocess is None else postprocess
         models.append(Model(path, task, Preprocess.from_dict(task.context["preprocess"]), own))
     for what in ("modalities", "regions"):
         first, *others = ((m.checkpoint, _property(m, what)) for m in models)

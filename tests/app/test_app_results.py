@@ -39,7 +39,7 @@ from lightning_brats.inference import SlidingWindow
 from lightning_brats.labels import ET, MODALITIES, SCHEMES, LabelScheme
 from lightning_brats.metrics import score_case
 from lightning_brats.models import FCNN
-from lightning_brats.postprocess import Postprocess
+from lightning_brats.postprocess import DropSmall, Postprocess
 from lightning_brats.prediction import context
 from lightning_brats.task import SegmentationTask
 
@@ -47,13 +47,17 @@ OBLIQUE = np.array([[-1.9, 0.1, 0, 20], [0.1, -1.9, 0.2, 30], [0, 0.2, 2.9, -9],
 
 
 def save_run(
-    folder: Path, seed: int, dice: float | None, scheme: LabelScheme = SCHEMES["brats2018"]
+    folder: Path,
+    seed: int,
+    dice: float | None,
+    scheme: LabelScheme = SCHEMES["brats2018"],
+    postprocess: Postprocess | None = None,
 ) -> Path:
     """A run's folder with random weights, as far as the app looks at it."""
     torch.manual_seed(seed)
     case = write_case(folder / "trained_on", scheme=scheme)
     stored = context(CaseSource("x", (case,)), Preprocess())
-    stored |= {"postprocess": Postprocess().to_dict()}
+    stored |= {"postprocess": (postprocess or Postprocess()).to_dict()}
     window = {"_target_": "lightning_brats.inference.SlidingWindow", "patch_size": [16] * 3}
     regions = ("WT", "TC", "ET")
     task = SegmentationTask(FCNN(4, 3), regions=regions, inference=window, context=stored)
@@ -207,6 +211,19 @@ def test_networks_together_say_where_they_disagree(runs: Path, case: Case, tmp_p
     values = np.asarray(nib.load(found.maps["entropy"]).dataobj)
     assert values.shape == read_case(case).brain.shape
     assert 0 <= values.min() <= values.max() <= 1
+
+
+def test_networks_tuned_to_different_post_processing_are_averaged_without(
+    runs: Path, case: Case, tmp_path: Path
+) -> None:
+    tuned = Postprocess((DropSmall(10),), threshold=0.4)
+    save_run(tmp_path / "runs" / "tuned", 7, 0.7, postprocess=tuned)
+    (one,) = find_trained(tmp_path / "runs")
+    assert [model.postprocess for model in load((one,))] == [tuned]
+    both = (one, find_trained(runs)[0])
+    assert [model.postprocess for model in load(both)] == [Postprocess()] * 2
+    found = segment(Job("a", lambda j: None), both, case, False, tmp_path)
+    assert any("their mean has none" in doubt for doubt in found.doubts)
 
 
 def phantom_values(index: int) -> Mapping[str, np.ndarray]:

@@ -50,6 +50,12 @@ def test_two_names_for_one_choice_neither(tmp_path: Path) -> None:
     assert choices(tmp_path) == ["unet", "unet", "vnet"]
 
 
+def test_training_with_synthetic_cases_is_a_choice(tmp_path: Path) -> None:
+    for number, cases in enumerate([0, 0, 19]):
+        write_run(tmp_path / str(number), seed=number % 2, synthetic_cases=cases)
+    assert choices(tmp_path) == ["synthetic_cases=0"] * 2 + ["synthetic_cases=19"]
+
+
 def test_other_modalities_are_another_choice_not_other_data() -> None:
     """A fingerprint counts the modalities, so it can only be compared where they are the same."""
     runs = [

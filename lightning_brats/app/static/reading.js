@@ -69,7 +69,7 @@ async function open(panelSpec, canvas) {
   const nv = new niivue.Niivue({
     backColor: [0, 0, 0, 1], crosshairColor: [1, 1, 1, 0.7], crosshairWidth: CROSSHAIR, crosshairWidthUnit: "mm", show3Dcrosshair: true,
     isRadiologicalConvention: state.radiological, sagittalNoseLeft: true, dragAndDropEnabled: false,
-    multiplanarShowRender: niivue.SHOW_RENDER.ALWAYS, meshThicknessOn2D: 0, isColorbar: false,
+    multiplanarShowRender: niivue.SHOW_RENDER.ALWAYS, multiplanarPadPixels: 12, meshThicknessOn2D: 0, isColorbar: false,
     loadingText: "", isResizeCanvas: true, dragMode: niivue.DRAG_MODE.contrast, logLevel: "error", showAllOrientationMarkers: true,
     viewModeHotKey: "KeyV", clipPlaneHotKey: "", meshXRay: 0,
   });

@@ -56,6 +56,8 @@ def show_downloads(result: Result) -> None:
     if made is None and right.button("Make a report (HTML)", width="stretch"):
         with st.spinner("making the report"):
             made = session().remember(REPORT, result.key, _report(result))
+        if made is not None:
+            st.rerun()  # its place is the download's
     if made is not None:
         right.download_button(
             "Download the report (HTML)",

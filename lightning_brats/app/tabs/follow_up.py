@@ -20,6 +20,17 @@ SLOT = "follow-up"
 VISITS = "visits"
 EXAMPLE = {"layout": "brats2024-gli", "cases": 2, "seed": 7}
 """Two visits of one made-up patient, in whom a tumour grows back."""
+GROWTH = {
+    "start": "from",
+    "end": "to",
+    "ml_start": "before (ml)",
+    "ml_end": "after (ml)",
+    "change_ml": "change (ml)",
+    "change_percent": "change (%)",
+    "ml_per_day": "ml a day",
+    "doubling_days": "doubles in (days)",
+}
+"""Column of the table of growth → its heading."""
 
 
 def follow_patient() -> None:
@@ -129,4 +140,6 @@ def _show(found: Followed) -> None:
         st.warning(note)
     st.image(found.chart)
     st.image(found.changes)
-    st.dataframe(found.growth, hide_index=True)
+    # Without dates there is no pace.
+    growth = found.growth.dropna(axis="columns", how="all").rename(columns=GROWTH)
+    st.dataframe(growth.round(2), hide_index=True, width="content")
