@@ -167,3 +167,13 @@ def test_two_ranks_leave_an_output_of_weight_0_out(phantom: Path, tmp_path: Path
     options = (f"data.root={phantom}", "trainer.deep_supervision=[1,0]")
     run = finished(tmp_path / "two", *options, *DDP)
     assert pd.read_csv(run / "metrics.csv")["step"].tolist() == [2, 4]
+
+
+@pytest.mark.slow
+def test_two_ranks_train_compiled_as_they_do_without(phantom: Path, tmp_path: Path) -> None:
+    losses = []
+    for name, compiled in (("plain", "false"), ("compiled", "true")):
+        given = (*DDP, f"data.root={phantom}", f"trainer.compile={compiled}")
+        run = finished(tmp_path / name, *given)
+        losses.append(pd.read_csv(run / "metrics.csv")["train/loss"].to_numpy())
+    assert losses[1] == pytest.approx(losses[0], abs=1e-4)
