@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -79,10 +79,9 @@ def unprocessed(models: Sequence[Model]) -> bool:
 
 @lru_cache(2)
 def _loaded(names: tuple[str, ...], files: tuple[tuple[Path, int], ...]) -> tuple[Model, ...]:
-    checkpoints = [file for file, _ in files]
-    models = load_models(checkpoints, ensemble_postprocess(names))
+    models = load_models([file for file, _ in files], ensemble_postprocess(names))
     if any(model.postprocess != models[0].postprocess for model in models):
-        models = load_models(checkpoints, Postprocess())
+        models = [replace(model, postprocess=Postprocess()) for model in models]
     return tuple(models)
 
 
