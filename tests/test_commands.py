@@ -176,9 +176,9 @@ def test_a_misspelt_setting_is_named(tmp_path: Path) -> None:
 
 
 def test_bad_input_ends_with_a_message_not_a_traceback(tmp_path: Path) -> None:
-    done = call("evaluate.py", f"predictions={tmp_path}", "references=/no/such", cwd=tmp_path)
+    done = call("run.py", "data.root=/no/such/folder", cwd=tmp_path)
     assert done.returncode == 2
-    assert "/no/such" in done.stderr
+    assert "/no/such/folder" in done.stderr
     assert "Traceback" not in done.stderr
 
 

@@ -50,7 +50,7 @@ def free_port() -> int:
 def outputs(fails: bool) -> list[str]:
     port = free_port() - 1  # the meeting point is one port further
     common = os.environ | {
-        "WORLD_SIZE": "2",
+        "WORLD_SIZE": "3",
         "MASTER_ADDR": "127.0.0.1",
         "MASTER_PORT": str(port),
         "FAILS": str(int(fails)),
@@ -62,19 +62,19 @@ def outputs(fails: bool) -> list[str]:
             stdout=subprocess.PIPE,
             text=True,
         )
-        for rank in range(2)
+        for rank in range(3)
     ]
     return [process.communicate(timeout=120)[0].strip() for process in processes]
 
 
 def test_all_take_what_the_first_decides() -> None:
-    assert outputs(fails=False) == ["['runs/x', False]"] * 2
+    assert outputs(fails=False) == ["['runs/x', False]"] * 3
 
 
 def test_its_failure_ends_all() -> None:
-    first, second = outputs(fails=True)
+    first, *others = outputs(fails=True)
     assert first == "no such run"
-    assert second == "process 0 could not start: no such run"
+    assert others == ["process 0 could not start: no such run"] * 2
 
 
 def test_one_process_decides_alone() -> None:

@@ -113,9 +113,8 @@ def test_the_site_builds_without_warnings(tmp_path: Path) -> None:
     for name in ("material", "mkdocs", "mkdocstrings_handlers"):
         pytest.importorskip(name, reason="pip install -e '.[docs]'")
     typed = [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", str(tmp_path / "x")]
-    quiet = os.environ | {
-        "NO_MKDOCS_2_WARNING": "1"
-    }  # a notice of Material's, about no page of ours
+    # A notice of Material's that is about no page of ours.
+    quiet = os.environ | {"NO_MKDOCS_2_WARNING": "1"}
     done = subprocess.run(typed, cwd=ROOT, env=quiet, capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, done.stderr
     assert "WARNING" not in done.stderr
